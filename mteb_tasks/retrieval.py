@@ -1,0 +1,352 @@
+"""The base class of the tasks: one collection, evaluated within, across and over all languages.
+
+Stock mteb encodes queries and corpus anew for every subset and keeps lists of 1,000 passages. Here
+each text set is encoded once for all subsets and tasks (:mod:`mteb_tasks.encodings`), and the ranks
+of the relevant passages are counted over the whole pool (:mod:`st_hybrid.ranking`). The results
+hold mteb's keys with mteb's values, all but ``nauc_*``, which are no function of ranks, and beside
+them:
+
+* ``map``: mean average precision at full depth, the main score.
+* ``query_language`` and, in mono and cross, ``passage_language``: short codes.
+* ``n_queries``, ``n_relevant`` and ``n_passages``: queries with a relevant passage, relevant pairs,
+  and passages of the pool.
+* ``ranking_depth``: passages ranked a query; where below ``n_passages``, ``map`` is cut there.
+* ``tied_share``: the share of relevant passages with the same score as another passage.
+* In multi, ``rank_distance``, ``rank_distance_of_chance`` and ``rank_distance_queries``
+  (:func:`st_hybrid.bias.rank_distance`).
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+from datasets import Dataset
+from mteb.abstasks import AbsTaskRetrieval
+from mteb.models import CrossEncoderProtocol, EncoderProtocol, SearchProtocol
+from mteb.timing import TimingStack
+
+from mteb_tasks.collection import Collection, Texts
+from mteb_tasks.encodings import Scope, TextEncoder
+from mteb_tasks.subsets import (
+    Setting,
+    as_texts,
+    build_subsets,
+    eval_languages,
+    subset_languages,
+)
+from st_hybrid.bias import rank_distance
+from st_hybrid.ranking import (
+    Ranks,
+    Relevance,
+    count_ranks,
+    ranks_of_run,
+    retrieval_metrics,
+    top_passages,
+    trec_tie_order,
+)
+
+if TYPE_CHECKING:
+    from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
+    from mteb.models import MTEBModels
+    from mteb.types import EncodeKwargs, ScoresDict
+
+__all__ = [
+    "MAX_RUN_ENTRIES",
+    "PREDICTED_PASSAGES",
+    "MultilingualRetrieval",
+    "Setting",
+    "eval_languages",
+    "subset_languages",
+]
+
+logger = logging.getLogger(__name__)
+
+PREDICTED_PASSAGES: Final = 100
+"""Passages a query that mteb's ``prediction_folder`` receives."""
+
+MAX_RUN_ENTRIES: Final = 25_000_000
+"""Largest run (queries x passages) asked of models that only return ranked lists; some 4 GB. Beyond
+it their lists are cut, and there is no rank distance."""
+
+
+class MultilingualRetrieval(AbsTaskRetrieval):
+    """Abstract base of retrieval tasks on a collection that exists in several languages.
+
+    A subclass sets ``setting`` and ``metadata`` (with ``eval_langs`` from :func:`eval_languages`
+    and ``main_score="map"``) and implements :meth:`load_collection`. The tasks of one collection
+    should have one ``prompt``, so that they can share their encodings.
+
+    A subset keeps the queries that have a relevant passage in its passage languages.
+
+    Attributes:
+        setting: Which queries search which passages.
+    """
+
+    setting: ClassVar[Setting]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- mteb's signature
+        super().__init__(*args, **kwargs)
+        # The datasets that load_data built, to notice when somebody put others in their place.
+        self._loaded: dict[str, tuple[Dataset, Dataset]] = {}
+
+    @classmethod
+    @abstractmethod
+    def load_collection(cls) -> Collection:
+        """The collection. It is asked for at every subset, so it should be kept in memory.
+
+        Returns:
+            Queries, passages and relevance of all languages in ``metadata.eval_langs``.
+        """
+
+    def load_data(
+        self,
+        num_proc: int | None = None,
+        *,
+        timer: TimingStack | None = None,
+        **kwargs: Any,  # noqa: ANN401 -- mteb's signature
+    ) -> None:
+        """Fill ``self.dataset`` with the selected subsets, which share their texts.
+
+        Args:
+            num_proc: Not needed; mteb's argument.
+            timer: Records the time it takes.
+            **kwargs: Not needed; mteb's argument.
+
+        Raises:
+            ValueError: If the collection lacks a language, a subset has no query, or the selected
+                splits are not the task's.
+        """
+        if self.data_loaded:
+            return
+        unknown = set(self.eval_splits) - set(self.metadata.eval_splits)
+        if unknown:
+            raise ValueError(
+                f"{self.metadata.name} has no split {', '.join(map(repr, sorted(unknown)))}: "
+                f"expected {', '.join(map(repr, self.metadata.eval_splits))}"
+            )
+        with (timer or TimingStack())("Data loading"):
+            data = build_subsets(self.load_collection(), self._subset_languages())
+        self.dataset = {
+            subset: {split: x.copy() for split in self.eval_splits} for subset, x in data.items()
+        }
+        self._loaded = {subset: (x["queries"], x["corpus"]) for subset, x in data.items()}
+        self.dataset_transform(num_proc=num_proc)
+        self.data_loaded = True
+
+    def unload_data(self) -> None:
+        """Let go of the datasets."""
+        super().unload_data()
+        self._loaded = {}
+
+    def _subset_languages(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Query and passage languages of the selected subsets."""
+        collection = self.load_collection()
+        known = subset_languages(self.setting, collection.languages)
+        missing = [subset for subset in self.hf_subsets if subset not in known]
+        if missing:
+            raise ValueError(
+                f"{self.metadata.name}: the subsets {', '.join(missing)} need languages that "
+                f"{collection.name} does not have; it has {', '.join(collection.languages)}"
+            )
+        return {subset: known[subset] for subset in self.hf_subsets}
+
+    def _evaluate_subset(
+        self,
+        model: MTEBModels,
+        data_split: RetrievalSplitData,
+        *,
+        encode_kwargs: EncodeKwargs,
+        hf_split: str,
+        hf_subset: str,
+        prediction_folder: Path | None = None,
+        num_proc: int | None = None,
+        timer: TimingStack,
+        **kwargs: Any,  # noqa: ANN401 -- mteb's signature
+    ) -> ScoresDict:
+        queries, corpus = self._loaded.get(hf_subset, (None, None))
+        untouched = data_split["queries"] is queries and data_split["corpus"] is corpus
+        encodes = isinstance(model, EncoderProtocol) and not isinstance(model, SearchProtocol)
+        count = encodes and untouched and data_split["top_ranked"] is None
+        scores = (self._evaluate_by_counting if count else self._evaluate_with_mteb)(
+            cast("Any", model),
+            data_split,
+            encode_kwargs=encode_kwargs,
+            hf_split=hf_split,
+            hf_subset=hf_subset,
+            prediction_folder=prediction_folder,
+            num_proc=num_proc,
+            timer=timer,
+            **kwargs,
+        )
+        query_language, passage_languages = self._subset_languages()[hf_subset]
+        languages = {"query_language": query_language}
+        if len(passage_languages) == 1:
+            languages["passage_language"] = passage_languages[0]
+        return {**scores, **languages}
+
+    def _evaluate_by_counting(
+        self,
+        model: EncoderProtocol,
+        data_split: RetrievalSplitData,
+        *,
+        encode_kwargs: EncodeKwargs,
+        hf_split: str,
+        hf_subset: str,
+        prediction_folder: Path | None,
+        num_proc: int | None,
+        timer: TimingStack,
+    ) -> dict[str, Any]:
+        """Scores of an encoder, from the exact ranks of the relevant passages."""
+        encoder = TextEncoder(
+            model,
+            task_metadata=self.metadata,
+            hf_split=hf_split,
+            hf_subset=hf_subset,
+            encode_kwargs=encode_kwargs,
+            timer=timer,
+            num_proc=num_proc,
+        )
+        query_texts, passage_texts = self._texts(encoder.scope, hf_subset, data_split)
+        queries = encoder.queries(query_texts)
+        passages = [encoder.passages(texts) for texts in passage_texts]
+        passage_ids = [passage for texts in passage_texts for passage in texts.ids]
+        tie_order = trec_tie_order(passage_ids)
+        relevance = Relevance.from_qrels(data_split["relevant_docs"], query_texts.ids, passage_ids)
+        with timer("Computing similarity", split=hf_split, subset=hf_subset):
+            ranks = count_ranks(queries, passages, relevance, model.similarity, tie_order)
+        if prediction_folder:
+            best = top_passages(queries, passages, PREDICTED_PASSAGES, model.similarity, tie_order)
+            lists = {
+                query: {passage_ids[n]: float(x) for n, x in zip(numbers, scores, strict=True)}
+                for query, numbers, scores in zip(query_texts.ids, *best, strict=True)
+                if data_split["relevant_docs"].get(query)
+            }
+            self._save_task_predictions(lists, model, prediction_folder, hf_split, hf_subset)
+        with timer("Scoring", split=hf_split, subset=hf_subset):
+            return {
+                **_mteb_scores(ranks, self.k_values),
+                "ranking_depth": ranks.pool_size,
+                **_counts(data_split),
+                **self._tie_and_bias_scores(ranks),
+            }
+
+    def _texts(
+        self, scope: Scope, hf_subset: str, data_split: RetrievalSplitData
+    ) -> tuple[Texts, list[Texts]]:
+        """Queries and passages of a subset, in the sets in which they are to be encoded."""
+        if scope == "text":  # whole languages, so that all subsets share them
+            collection = self.load_collection()
+            query_language, passage_languages = self._subset_languages()[hf_subset]
+            passages = [collection.passages[language] for language in passage_languages]
+            return collection.queries[query_language], passages
+        return as_texts(data_split["queries"]), [as_texts(data_split["corpus"])]
+
+    def _evaluate_with_mteb(
+        self,
+        model: MTEBModels,
+        data_split: RetrievalSplitData,
+        *,
+        hf_subset: str,
+        **kwargs: Any,  # noqa: ANN401 -- handed on to mteb as they are
+    ) -> dict[str, Any]:
+        """Scores from ranked lists, for models that search by themselves and for rerankers."""
+        if data_split["top_ranked"] is None:
+            if isinstance(model, CrossEncoderProtocol) and not isinstance(model, SearchProtocol):
+                raise ValueError(
+                    f"{self.metadata.name}: {model.mteb_model_meta.name} is a cross-encoder, which "
+                    "can rerank passages but not search for them. Run an encoder on this task with "
+                    "prediction_folder=FOLDER first, then evaluate the cross-encoder on "
+                    "task.convert_to_reranking(FOLDER, top_k=100)"
+                )
+            depth = self._search_depth(data_split)
+        else:
+            depth = self._top_k
+        own_depth, self._top_k = self._top_k, depth
+        try:
+            # mteb drops queries without relevant passages from the split that it is handed.
+            scores = super()._evaluate_subset(
+                model, data_split.copy(), hf_subset=hf_subset, **kwargs
+            )
+        finally:
+            self._top_k = own_depth
+        # nauc_* depend on the depth of the lists, which is not mteb's here.
+        kept = {name: value for name, value in scores.items() if not name.startswith("nauc")}
+        return {**kept, "ranking_depth": depth, **_counts(data_split)}
+
+    def _search_depth(self, data_split: RetrievalSplitData) -> int:
+        """How long the ranked lists of a model should be: the whole pool where memory allows it."""
+        n_queries, n_passages = len(data_split["relevant_docs"]), len(data_split["corpus"])
+        depth = min(n_passages, max(max(self.k_values), MAX_RUN_ENTRIES // n_queries))
+        if depth < n_passages:
+            logger.warning(
+                "%s: ranked lists of %d queries are cut at %d of %d passages to save memory; `map` "
+                "is cut there too, and there is no rank distance",
+                self.metadata.name,
+                n_queries,
+                depth,
+                n_passages,
+            )
+        return depth
+
+    def task_specific_scores(
+        self,
+        scores: dict[str, dict[str, float]],
+        qrels: Mapping[str, Mapping[str, int]],
+        results: dict[str, dict[str, float]],
+        hf_split: str,
+        hf_subset: str,
+    ) -> dict[str, float]:
+        """The scores that mteb does not compute, from ranked lists.
+
+        Args:
+            scores: mteb's scores of each query; not needed.
+            qrels: Query id -> passage id -> grade.
+            results: Query id -> passage id -> score, for the passages found.
+            hf_split: The split; not needed.
+            hf_subset: The subset.
+
+        Returns:
+            ``map``, and where the lists cover the pool ``tied_share`` and rank distance.
+        """
+        import pytrec_eval
+
+        evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"map"})
+        values = [query["map"] for query in evaluator.evaluate(results).values()]
+        found = {"map": sum(values) / len(values)}
+        data = cast("Any", self.dataset)[hf_subset][hf_split]
+        if data["top_ranked"] is None and self._top_k >= len(data["corpus"]):
+            ranks = ranks_of_run(results, qrels, len(data["corpus"]))
+            found |= self._tie_and_bias_scores(ranks)
+        return found
+
+    def _tie_and_bias_scores(self, ranks: Ranks) -> dict[str, float]:
+        scores = {"tied_share": ranks.tied_share}
+        if self.setting == "multi":
+            distance = rank_distance(ranks)
+            scores["rank_distance_queries"] = distance.n_queries
+            if distance.n_queries:
+                scores["rank_distance"] = distance.mean
+                scores["rank_distance_of_chance"] = distance.share_of_chance
+        return scores
+
+
+def _mteb_scores(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
+    """``map`` and mteb's metrics; mteb rounds all but MRR to five digits."""
+    scores = {
+        name: value if name == "map" or name.startswith("mrr_") else round(value, 5)
+        for name, value in retrieval_metrics(ranks, ks).items()
+    }
+    return {**scores, "accuracy": scores["recall_at_1"]}  # mteb's second name for it
+
+
+def _counts(data_split: RetrievalSplitData) -> dict[str, int]:
+    grades = [list(relevant.values()) for relevant in data_split["relevant_docs"].values()]
+    return {
+        "n_queries": sum(max(x, default=0) > 0 for x in grades),
+        "n_relevant": sum(grade > 0 for x in grades for grade in x),
+        "n_passages": len(data_split["corpus"]),
+    }

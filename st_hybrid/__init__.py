@@ -1,0 +1,1 @@
+"""Hybrid batch training and language-bias evaluation for multilingual retrieval."""
