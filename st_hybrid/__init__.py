@@ -1,1 +1,48 @@
-"""Hybrid batch training and language-bias evaluation for multilingual retrieval."""
+"""Hybrid batch training and language-bias evaluation for multilingual retrieval.
+
+The names below load torch and the host libraries at their first use, not before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from st_hybrid.loss import MultilingualContrastiveLoss
+    from st_hybrid.parallel import (
+        ParallelTexts,
+        build_parallel_dataset,
+        column_prompts,
+        read_pairs,
+        read_parallel_texts,
+    )
+    from st_hybrid.sampler import HybridBatchSampler
+    from st_hybrid.trainer import SentenceTransformerTrainer
+
+__all__ = [
+    "HybridBatchSampler",
+    "MultilingualContrastiveLoss",
+    "ParallelTexts",
+    "SentenceTransformerTrainer",
+    "build_parallel_dataset",
+    "column_prompts",
+    "read_pairs",
+    "read_parallel_texts",
+]
+
+_MODULES = {
+    "HybridBatchSampler": "sampler",
+    "MultilingualContrastiveLoss": "loss",
+    "SentenceTransformerTrainer": "trainer",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 -- any public name
+    if name not in __all__:
+        raise AttributeError(f"module 'st_hybrid' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"st_hybrid.{_MODULES.get(name, 'parallel')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -292,7 +292,23 @@ class RowDrawer:
         matched = rows[_matched_rows(self._table.groups[rows])]
         matched = matched[~conflicting_rows(self._table.groups[matched][None])[0]]
         matched = self._generator.permutation(matched)[:wanted]
-        return matched if len(matched) > len(taken) else taken
+        if len(matched) <= len(taken):
+            return taken
+        self._redraw(allowed, taken, matched)
+        return matched
+
+    def _redraw(
+        self, pools: NDArray[np.intp], instead_of: NDArray[Any], drawn: NDArray[Any]
+    ) -> None:
+        """Give the rows of a dead end back to their pools; count the rescue's as drawn."""
+        for pool in pools.tolist():
+            first, cursor, end = self._first[pool], self._cursor[pool], self._end[pool]
+            rows = self._rows[first:end].copy()
+            is_drawn = np.arange(first, end) < cursor
+            is_drawn &= ~np.isin(rows, instead_of)
+            is_drawn |= np.isin(rows, drawn)
+            self._rows[first:end] = np.concatenate([rows[is_drawn], rows[~is_drawn]])
+            self._cursor[pool] = first + np.count_nonzero(is_drawn)
 
 
 def _rank_in_run(keys: NDArray[Any]) -> NDArray[np.intp]:

@@ -193,8 +193,9 @@ def _store_groups(groups: NDArray[Any], start: int, values: NDArray[Any]) -> Non
 
 def _hash_texts(dataset: Dataset, columns: Sequence[str], groups: NDArray[Any]) -> None:
     """Equal text is one group: the same rule as the host's no-duplicates sampler."""
+    raw = dataset.with_format(None).select_columns(list(columns))  # not what a transform makes
     for start in range(0, len(dataset), _READ_ROWS // 16):
-        batch = dataset[start : start + _READ_ROWS // 16]
+        batch = raw[start : start + _READ_ROWS // 16]
         for position, column in enumerate(columns):
             texts = batch[column]
             hashes = [xxhash.xxh3_64_intdigest(str(text).encode()) >> 1 for text in texts]

@@ -212,12 +212,14 @@ class HybridBatchSampler(DefaultBatchSampler):
         """The pools of a step's kind: what may replace a pool without rows that fit."""
         if self.mix == "hybrid" and np.isin(pools[:1], self._monolingual).all():
             return pools[:1].astype(np.intp)
-        every = {
-            "hybrid": self._cross_lingual,
-            "mixed-monolingual": self._monolingual,
-            "row-wise": np.arange(len(self._table.pairs)),
-        }
-        return every[self.mix]
+        # Pools of no weight, and kinds that alpha rules out, never stand in.
+        monolingual = self._monolingual[self._language_p > 0]
+        cross_lingual = self._cross_lingual[self._pair_p > 0]
+        if self.mix == "hybrid":
+            return cross_lingual
+        if self.alpha == 1.0:  # always so in "mixed-monolingual"
+            return monolingual
+        return cross_lingual if self.alpha == 0.0 else np.union1d(monolingual, cross_lingual)
 
     def _probabilities(self, name: str, pools: NDArray[np.intp]) -> NDArray[np.float64]:
         sizes = np.diff(self._table.starts)[pools].astype(np.float64)
@@ -268,7 +270,8 @@ class HybridBatchSampler(DefaultBatchSampler):
             drawn = self._monolingual[self._language_p > 0]
             kinds += [(f"language {self._name(p)!r}", np.array([p])) for p in drawn]
         if self.alpha < 1 and self.mix == "hybrid":
-            kinds.append(("the cross-lingual rows", self._cross_lingual))
+            drawn = self._cross_lingual[self._pair_p > 0]
+            kinds.append(("the cross-lingual rows", drawn))
         if self.mix != "hybrid":
             kinds.append(("the dataset", self._stand_ins(np.empty(0, dtype=np.int16))))
         for name, pools in kinds:
@@ -339,6 +342,7 @@ def _digest(dataset: Dataset, table: LabelTable) -> tuple[int, int]:
     digest.update(table.starts.tobytes())
     positions = np.linspace(0, len(table) - 1, num=min(len(table), 1024)).astype(np.int64)
     digest.update(np.ascontiguousarray(table.groups[positions]).tobytes())
+    raw = dataset.with_format(None)  # a transform may be random: it must not change the batches
     for row in (0, len(table) - 1):
-        digest.update(repr(sorted(dataset[row].items())).encode())
+        digest.update(repr(sorted(raw[row].items())).encode())
     return divmod(digest.intdigest(), 1 << 64)

@@ -1,0 +1,121 @@
+"""Small static encoders, built and trained on the spot: for the demo, examples and tests.
+
+A static encoder is the mean of its tokens' vectors (sentence-transformers' ``StaticEmbedding``):
+it trains in minutes on a CPU, which makes comparisons of batching affordable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+
+from st_hybrid.parallel import PROMPTS
+
+__all__ = ["build_static_encoder", "train_unigram_tokenizer", "without_dropout"]
+
+
+def train_unigram_tokenizer(
+    texts: Iterable[str], vocabulary: int, prompts: Mapping[str, str] = PROMPTS
+) -> Tokenizer:
+    """Train a Unigram tokenizer on texts of any languages.
+
+    Args:
+        texts: Training texts.
+        vocabulary: Number of pieces aimed at.
+        prompts: Prompts the texts will be given, so that each becomes a few pieces.
+
+    Returns:
+        The tokenizer: NFKC and lower case, words split at spaces and punctuation.
+    """
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Punctuation(), pre_tokenizers.Metaspace()]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
+    )
+    repeated = [text for text in prompts.values() for _ in range(1000)]
+    tokenizer.train_from_iterator([*texts, *repeated], trainer=trainer)
+    return tokenizer
+
+
+class _TokenDropout(StaticEmbedding):
+    """A static embedding that leaves tokens out while it trains.
+
+    Without it a mean of vectors learns to match texts by their rarest shared token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, dimensions: int, dropout: float, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        weights = torch.randn(tokenizer.get_vocab_size(), dimensions, generator=generator)
+        super().__init__(tokenizer, embedding_weights=weights * 0.1)
+        # Only the rows of a batch's tokens have a gradient: SparseAdam then leaves the others be.
+        self.embedding = nn.EmbeddingBag.from_pretrained(
+            self.embedding.weight.data, freeze=False, mode="mean", sparse=True
+        )
+        self._dropout = dropout
+        self._generator = generator
+
+    def forward(self, features: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:  # noqa: ANN401
+        if self.training and self._dropout:
+            ids, offsets = features["input_ids"], features["offsets"]
+            keep = torch.rand(len(ids), generator=self._generator) >= self._dropout
+            lengths = torch.diff(offsets, append=torch.tensor([len(ids)]))
+            keep[offsets[lengths > 0]] |= True  # the first token stays: no text becomes empty
+            kept = torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(keep.long(), 0)])
+            features = {**features, "input_ids": ids[keep], "offsets": kept[offsets]}
+        result: dict[str, Tensor] = super().forward(features, **kwargs)
+        return result
+
+
+def build_static_encoder(
+    tokenizer: Tokenizer,
+    dimensions: int,
+    *,
+    dropout: float = 0.0,
+    seed: int = 0,
+    prompts: Mapping[str, str] = PROMPTS,
+) -> SentenceTransformer:
+    """Build an untrained static encoder that keeps the prompts as its own.
+
+    Its gradients are sparse: train it with ``torch.optim.SparseAdam`` and ``max_grad_norm=0``.
+
+    Args:
+        tokenizer: A trained tokenizer.
+        dimensions: Size of the embeddings.
+        dropout: Share of tokens left out of each text in training, in [0, 1).
+        seed: Seed of the initial weights and of the dropout.
+        prompts: The model's ``query`` and ``document`` prompts.
+
+    Returns:
+        A sentence-transformers model on the CPU.
+
+    Raises:
+        ValueError: If ``dropout`` is out of range.
+    """
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"dropout={dropout}: expected a share of tokens in [0, 1)")
+    module = _TokenDropout(tokenizer, dimensions, dropout, seed)
+    return SentenceTransformer(modules=[module], prompts=dict(prompts), device="cpu")
+
+
+def without_dropout(model: SentenceTransformer) -> SentenceTransformer:
+    """Give a trained static encoder in the form that anybody can load.
+
+    Args:
+        model: A model of :func:`build_static_encoder`.
+
+    Returns:
+        The same embeddings and prompts in the host's plain ``StaticEmbedding``.
+    """
+    weights = model[0].embedding.weight.detach().clone()
+    plain = StaticEmbedding(model[0].tokenizer, embedding_weights=weights)
+    return SentenceTransformer(modules=[plain], prompts=dict(model.prompts), device="cpu")

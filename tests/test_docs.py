@@ -1,0 +1,164 @@
+"""What the documentation tells a reader to type works as it stands."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Command -> None where it is run as it stands, else why only its options are compared with --help.
+COMMANDS: Final[Mapping[str, str | None]] = {
+    "make demo": "a target of the Makefile; the demo has tests of its own",
+    "make test": "a target of the Makefile; it runs this very test",
+    "pip install -c constraints.txt .": "would download; make does the same before any test",
+    "python examples/train_hybrid.py --data parallel --output model": "takes minutes",
+    "mteb run -m mteb/baseline-random-encoder -t XQuADRetrievalCross": "test_wheel.py runs mteb",
+    "st-hybrid evaluate ./model -t XQuADRetrievalCross -t XQuADRetrievalMulti --output results": (
+        "takes a trained model and a minute; test_cli.py evaluates one on a small task"
+    ),
+    "st-hybrid leaderboard export --results results --format md --output leaderboard.md": (
+        "reads the line above's results; test_cli.py and test_leaderboard_*.py export real ones"
+    ),
+    "python -X importtime -c pass 2>&1 | grep _st_hybrid_autoload": None,
+    'python -c "import _st_hybrid_autoload as x; print(x.__file__)"': None,
+    "pip show --files st-hybrid": None,
+    'python -c "import sys; print(sys.meta_path)"': None,
+}
+
+
+def _commands(page: Path) -> list[str]:
+    """The commands of ``bash`` blocks, and of indented blocks, without comments."""
+    text = page.read_text(encoding="utf-8")
+    lines = [x for block in re.findall(r"```bash\n(.*?)```", text, re.S) for x in block.split("\n")]
+    lines += re.findall(r"^    ((?:python|pip|mteb|make|st-hybrid) .*)$", text, re.M)
+    return [line for line in (re.sub(r"\s+# .*", "", x).strip() for x in lines) if line]
+
+
+def _bash(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def installed() -> None:
+    """Skips where st-hybrid is on the path without having been installed."""
+    try:
+        importlib.metadata.version("st-hybrid")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("st-hybrid is not installed in this environment: use make test")
+
+
+def test_every_documented_command_is_known_here() -> None:
+    """A new command in the documentation needs a line above, and a removed one leaves none."""
+    assert {command for page in PAGES for command in _commands(page)} == set(COMMANDS)
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("command", [c for c, reason in COMMANDS.items() if reason is None])
+def test_the_command_runs(command: str, tmp_path: Path) -> None:
+    """It ends well and prints something about the hook."""
+    done = _bash(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "st_hybrid_autoload" in done.stdout
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    "command", [c for c, reason in COMMANDS.items() if reason and not c.startswith("make ")]
+)
+def test_the_command_has_these_options(command: str) -> None:
+    """The program and its subcommands exist, and its help names every option that is used."""
+    words = shlex.split(command)
+    first = next(n for n, word in enumerate(words) if word.startswith(("-", "./")))
+    done = _bash(shlex.join([*words[:first], "--help"]), ROOT)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), f"{option}: {done.stdout}"
+
+
+def test_documented_make_commands_are_targets() -> None:
+    """``make demo`` and its like are targets of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = [c.split()[1] for page in PAGES for c in _commands(page) if c.startswith("make ")]
+    assert commands
+    assert not [name for name in commands if not re.search(rf"^{name}:", makefile, re.M)]
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link names a file of the repository."""
+    links = [
+        (page, target)
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    ]
+    assert links
+    assert not [(page.name, x) for page, x in links if not (page.parent / x).exists()]
+
+
+def test_the_environment_variables_are_those_of_the_code() -> None:
+    """The README names every variable that the code reads, and no other."""
+    pattern = r"\bST_HYBRID_[A-Z_]*[A-Z]\b"
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("st_hybrid", "mteb_tasks")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    assert set(re.findall(pattern, (ROOT / "README.md").read_text(encoding="utf-8"))) == set(
+        re.findall(pattern, code)
+    )
+
+
+@pytest.mark.slow
+def test_the_readmes_training_snippet_trains(tmp_path: Path) -> None:
+    """The Python blocks run as they stand, but for a tiny model in place of the hub's."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.S)
+    (snippet,) = blocks
+    assert len(snippet.strip().splitlines()) <= 12
+    _write_tables(tmp_path)
+    tiny = (
+        "from sentence_transformers.sentence_transformer.modules import StaticEmbedding\n"
+        "from tokenizers import Tokenizer, models, pre_tokenizers\n"
+        "vocabulary = {w: i for i, w in enumerate(['?', *map(str, range(99))])}\n"
+        "tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token='?'))\n"
+        "tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()\n"
+        "tiny = StaticEmbedding(tokenizer, embedding_dim=8)\n"
+    )
+    model = 'SentenceTransformer("xlm-roberta-base"'
+    assert model in snippet
+    run = snippet.replace(model, "SentenceTransformer(modules=[tiny]")
+    check = (
+        "saved = SentenceTransformer('model')\n"
+        "assert saved.prompts['query'] == 'Query: ', saved.prompts\n"
+        "assert len(rows) == 12 * 9, len(rows)\n"
+    )
+    (tmp_path / "snippet.py").write_text(tiny + run + check, encoding="utf-8")
+    done = _bash(f"PYTHONPATH={shlex.quote(str(ROOT))} python snippet.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model" / "modules.json").is_file()
+
+
+def _write_tables(folder: Path) -> None:
+    for name in ("queries", "passages"):
+        lines = [f"{n}\t" + "\t".join(f"{n} {k} {name}" for k in range(3)) for n in range(12)]
+        (folder / f"{name}.tsv").write_text("\n".join(["id\ten\tde\tar", *lines]) + "\n", "utf-8")
+    pairs = ["query_id\tpassage_id", *(f"{n}\t{n}" for n in range(12))]
+    (folder / "pairs.tsv").write_text("\n".join(pairs) + "\n", "utf-8")
