@@ -11,15 +11,13 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import sentence_transformers
-import torch
-import transformers
 from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainingArguments
-from sentence_transformers.base.sampler import DefaultBatchSampler
 
 import st_hybrid
 from st_hybrid.parallel import ParallelTexts, read_pairs, read_parallel_texts
@@ -83,7 +81,7 @@ def main() -> None:
 def train(
     model: sentence_transformers.SentenceTransformer,
     dataset: Dataset,
-    sampler: type[DefaultBatchSampler],
+    sampler: Callable[..., st_hybrid.HybridBatchSampler],
     options: argparse.Namespace,
 ) -> None:
     """Train through the host's trainer or through ours, which only moves one argument."""
@@ -91,7 +89,8 @@ def train(
         output_dir=str(options.output / "checkpoints"),
         max_steps=options.steps,
         per_device_train_batch_size=options.batch_size,
-        max_grad_norm=0,  # gradients are sparse
+        learning_rate=options.learning_rate,
+        optim="adamw_torch_fused",
         prompts=st_hybrid.column_prompts(dataset.column_names, model.prompts),
         save_strategy="no",
         logging_steps=max(options.steps // 10, 1),
@@ -99,21 +98,14 @@ def train(
         seed=options.seed,
         use_cpu=True,
     )
-    optimizer = torch.optim.SparseAdam(list(model.parameters()), lr=options.learning_rate)
-    schedule = transformers.get_linear_schedule_with_warmup(optimizer, 0, options.steps)
     loss = st_hybrid.MultilingualContrastiveLoss(model)
     shared = {"model": model, "train_dataset": dataset, "loss": loss}
     if options.trainer == "stock":
         arguments.batch_sampler = sampler
-        trainer = sentence_transformers.SentenceTransformerTrainer(
-            args=arguments, optimizers=(optimizer, schedule), **shared
-        )
+        trainer = sentence_transformers.SentenceTransformerTrainer(args=arguments, **shared)
     else:
         trainer = st_hybrid.SentenceTransformerTrainer(
-            args=arguments,
-            optimizers=(optimizer, schedule),
-            batch_sampler=sampler,
-            **shared,
+            args=arguments, batch_sampler=sampler, **shared
         )
     trainer.train()
 

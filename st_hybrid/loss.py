@@ -1,9 +1,9 @@
 """MultilingualContrastiveLoss: InfoNCE whose false negatives are masked in every language.
 
 Equation 1 of Elmahdy, Lin and Ahmad (arXiv 2408.10536): for query q_i with positive d_i+,
-``-log(exp(s(q_i, d_i+)) / (exp(s(q_i, d_i+)) + sum_j exp(s(q_i, d_j-))))``, the sum running over the
-irrelevant passages of the batch. Which passages are irrelevant is read from the label column: a
-translation or a duplicate of a relevant passage is not.
+``-log(exp(s(q_i, d_i+)) / (exp(s(q_i, d_i+)) + sum_j exp(s(q_i, d_j-))))``, the sum running over
+the irrelevant passages of the batch. Which passages are irrelevant is read from the label column:
+a translation or a duplicate of a relevant passage is not.
 """
 
 from __future__ import annotations

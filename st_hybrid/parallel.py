@@ -242,7 +242,7 @@ def column_prompts(columns: Iterable[str], prompts: Mapping[str, str] = PROMPTS)
         Column name -> prompt; ``anchor`` is the query, ``label`` has none.
     """
     return {
-        name: prompts["query" if name == "anchor" else "document"]
+        name: prompts["query" if name == "anchor" else "document"] or ""
         for name in columns
         if name != "label"
     }

@@ -7,13 +7,13 @@ it trains in minutes on a CPU, which makes comparisons of batching affordable.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from torch import Tensor, nn
+from torch import Tensor
 
 from st_hybrid.parallel import PROMPTS
 
@@ -57,10 +57,6 @@ class _TokenDropout(StaticEmbedding):
         generator = torch.Generator().manual_seed(seed)
         weights = torch.randn(tokenizer.get_vocab_size(), dimensions, generator=generator)
         super().__init__(tokenizer, embedding_weights=weights * 0.1)
-        # Only the rows of a batch's tokens have a gradient: SparseAdam then leaves the others be.
-        self.embedding = nn.EmbeddingBag.from_pretrained(
-            self.embedding.weight.data, freeze=False, mode="mean", sparse=True
-        )
         self._dropout = dropout
         self._generator = generator
 
@@ -86,8 +82,6 @@ def build_static_encoder(
 ) -> SentenceTransformer:
     """Build an untrained static encoder that keeps the prompts as its own.
 
-    Its gradients are sparse: train it with ``torch.optim.SparseAdam`` and ``max_grad_norm=0``.
-
     Args:
         tokenizer: A trained tokenizer.
         dimensions: Size of the embeddings.
@@ -104,7 +98,7 @@ def build_static_encoder(
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout={dropout}: expected a share of tokens in [0, 1)")
     module = _TokenDropout(tokenizer, dimensions, dropout, seed)
-    return SentenceTransformer(modules=[module], prompts=dict(prompts), device="cpu")
+    return SentenceTransformer(modules=[module], prompts={**prompts}, device="cpu")
 
 
 def without_dropout(model: SentenceTransformer) -> SentenceTransformer:
@@ -116,6 +110,7 @@ def without_dropout(model: SentenceTransformer) -> SentenceTransformer:
     Returns:
         The same embeddings and prompts in the host's plain ``StaticEmbedding``.
     """
-    weights = model[0].embedding.weight.detach().clone()
-    plain = StaticEmbedding(model[0].tokenizer, embedding_weights=weights)
-    return SentenceTransformer(modules=[plain], prompts=dict(model.prompts), device="cpu")
+    module = cast("StaticEmbedding", model[0])
+    weights = module.embedding.weight.detach().clone()
+    plain = StaticEmbedding(module.tokenizer, embedding_weights=weights)
+    return SentenceTransformer(modules=[plain], prompts={**model.prompts}, device="cpu")

@@ -18,6 +18,8 @@ from functools import lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
+__all__ = ["DemoCorpus", "Fact", "demo_corpus"]
+
 _PATTERNS_PER_TEXT = 2
 
 Row = dict[str, str]

@@ -1,0 +1,127 @@
+"""The command line, ``st-hybrid``: thin commands over the library, imported when they run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["main"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_FORMATS = ("md", "csv", "html", "json")
+
+
+def _clear_errors(command: _Command) -> _Command:
+    """Show an error of input as one line and exit with 1: a traceback helps nobody there."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- passes anything through
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+    return run  # type: ignore[return-value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="st-hybrid")
+def main() -> None:
+    """Train and evaluate multilingual retrieval without favouring a language."""
+
+
+@main.command()
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-results"),
+    show_default=True,
+    help="Folder for models, results and the leaderboard.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@_clear_errors
+def demo(output: Path, steps: int, seed: int) -> None:
+    """Train three tiny encoders on an embedded corpus and compare them.
+
+    Monolingual batches (X-X-mono), cross-lingual batches (X-Y) and both mixed (hybrid), evaluated
+    within a language, across languages and in a pool of all languages. Needs no network.
+    """
+    from st_hybrid.demo.run import run_demo
+
+    click.echo(run_demo(output, steps=steps, seed=seed))
+    click.echo(f"\nLeaderboard: {output / 'leaderboard.html'}, {output / 'leaderboard.csv'}")
+
+
+@main.command()
+@click.argument("model")
+@click.option(
+    "-t", "--task", "tasks", multiple=True, required=True, help="Task name; may be repeated."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for mteb result files.",
+)
+@click.option("--name", help="Name for a local model in the results, such as 'me/my-model'.")
+@click.option(
+    "-l", "--language", "languages", multiple=True, help="Language code, such as 'de'; repeatable."
+)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Evaluate anew what the folder holds already.")
+@_clear_errors
+def evaluate(
+    model: str,
+    tasks: tuple[str, ...],
+    output: Path,
+    name: str | None,
+    languages: tuple[str, ...],
+    batch_size: int,
+    overwrite: bool,
+) -> None:
+    """Evaluate MODEL with mteb: a folder, a hub name or a model of mteb's registry."""
+    from st_hybrid.evaluate import evaluate as run
+
+    paths = run(
+        model,
+        tasks,
+        output,
+        name=name,
+        batch_size=batch_size,
+        languages=languages or None,
+        overwrite=overwrite,
+    )
+    for path in paths:
+        click.echo(path)
+
+
+@main.group()
+def leaderboard() -> None:
+    """Compare models by their result files."""
+
+
+@leaderboard.command()
+@click.option(
+    "--results",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder with mteb result files; may be repeated.",
+)
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="md", show_default=True)
+@click.option("--output", default="-", show_default=True, help="File to write, '-' for stdout.")
+@_clear_errors
+def export(results: tuple[Path, ...], format_: str, output: str) -> None:
+    """Write the leaderboard of all result files found."""
+    from st_hybrid.leaderboard import export as write
+
+    text = write(results, format_, output)
+    if output == "-":
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"wrote {output}", err=True)
