@@ -67,7 +67,7 @@ def main() -> None:
     print(
         f"{len(dataset):,} rows of {len(texts):,} texts after {time.perf_counter() - start:.0f} s"
     )
-    sample = np.random.default_rng(options.seed).permutation(len(texts))[:300_000]
+    sample = np.random.default_rng(options.seed).permutation(len(texts))[:150_000]
     tokenizer = train_unigram_tokenizer((texts[i] for i in sample), options.vocabulary)
     print(f"tokenizer after {time.perf_counter() - start:.0f} s")
     model = build_static_encoder(

@@ -228,7 +228,9 @@ def _check_pairs(links: NDArray[np.int64], queries: int, passages: int) -> None:
             )
 
 
-def column_prompts(columns: Iterable[str], prompts: Mapping[str, str] = PROMPTS) -> dict[str, str]:
+def column_prompts(
+    columns: Iterable[str], prompts: Mapping[str, str | None] = PROMPTS
+) -> dict[str, str]:
     """The prompt of each text column, for ``args.prompts`` of the trainer.
 
     Give the model the same ``prompts``, ``SentenceTransformer(..., prompts=dict(PROMPTS))``: what

@@ -113,4 +113,5 @@ def without_dropout(model: SentenceTransformer) -> SentenceTransformer:
     module = cast("StaticEmbedding", model[0])
     weights = module.embedding.weight.detach().clone()
     plain = StaticEmbedding(module.tokenizer, embedding_weights=weights)
-    return SentenceTransformer(modules=[plain], prompts={**model.prompts}, device="cpu")
+    prompts = {name: prompt or "" for name, prompt in model.prompts.items()}
+    return SentenceTransformer(modules=[plain], prompts=prompts, device="cpu")
