@@ -266,6 +266,8 @@ def read_parallel_texts(path: str | Path) -> ParallelTexts:
     header, rows = _read_tsv(Path(path))
     if header[:1] != ["id"] or len(header) < 2:
         raise ValueError(f"{path}: the header is {header}, expected 'id' and language codes")
+    if repeated := sorted({code for code in header if header.count(code) > 1}):
+        raise ValueError(f"{path}: the header names {repeated} more than once")
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     named = dict(zip(header[1:], columns[1:], strict=True))
     try:
@@ -313,7 +315,10 @@ def _read_tsv(path: Path) -> tuple[list[str], list[list[str]]]:
     except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-    rows = list(reader)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise ValueError(f"{path}: the file is empty, expected a header line")
     for number, row in enumerate(rows):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -59,6 +61,30 @@ class _TokenDropout(StaticEmbedding):
         super().__init__(tokenizer, embedding_weights=weights * 0.1)
         self._dropout = dropout
         self._generator = generator
+        self._pieces: dict[str, NDArray[np.int32]] = {}
+
+    def preprocess(  # type: ignore[override] # the host's own narrowing of its base class
+        self,
+        inputs: list[str],
+        prompt: str | None = None,
+        **kwargs: Any,  # noqa: ANN401 -- the host's signature
+    ) -> dict[str, Tensor]:
+        """Tokenise like the host, each text once: an epoch meets a text in every language pair."""
+        if not self.training:
+            result: dict[str, Tensor] = super().preprocess(inputs, prompt=prompt, **kwargs)
+            return result
+        texts = [(prompt or "") + text for text in inputs]
+        new = list(dict.fromkeys(text for text in texts if text not in self._pieces))
+        for text, encoding in zip(
+            new, self.tokenizer.encode_batch(new, add_special_tokens=False), strict=True
+        ):
+            self._pieces[text] = np.array(encoding.ids, dtype=np.int32)
+        pieces = [self._pieces[text] for text in texts]
+        ends = np.cumsum([len(ids) for ids in pieces])
+        return {
+            "input_ids": torch.from_numpy(np.concatenate(pieces).astype(np.int64)),
+            "offsets": torch.from_numpy(np.concatenate([[0], ends[:-1]]).astype(np.int64)),
+        }
 
     def forward(self, features: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:  # noqa: ANN401
         if self.training and self._dropout:

@@ -1,0 +1,136 @@
+"""Static encoders: dropout while training only, and the same model plain, saved and loaded."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
+
+from st_hybrid.parallel import PROMPTS
+from st_hybrid.static import build_static_encoder, train_unigram_tokenizer, without_dropout
+
+TEXTS = [f"Die Stadt Nummer {n} liegt am Fluss, town {n * 7} is near." for n in range(60)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """A tokenizer of sixty sentences."""
+    return train_unigram_tokenizer(TEXTS, 200)
+
+
+def forward(model: SentenceTransformer, texts: list[str]) -> torch.Tensor:
+    """One pass in the mode the model is in."""
+    embeddings: torch.Tensor = model(model.tokenize(texts))["sentence_embedding"]
+    return embeddings.detach()
+
+
+def weights_of(model: SentenceTransformer) -> torch.Tensor:
+    """The vectors of the model's tokens, those that it trains."""
+    module: Any = model[0]
+    weights: torch.Tensor = module.embedding.weight.data
+    return weights
+
+
+def test_tokenizer_normalizes_and_knows_the_prompts(tokenizer: Tokenizer) -> None:
+    """Case and compatibility forms do not matter; prompts have no unknown piece, texts aside."""
+    wide = "ＳＴＡＤＴ"
+    assert unicodedata.normalize("NFKC", wide) == "STADT"
+    assert tokenizer.encode(wide).ids == tokenizer.encode("stadt").ids
+    assert 0 < tokenizer.get_vocab_size() <= 200
+    unknown = tokenizer.token_to_id("<unk>")
+    assert unknown in tokenizer.encode("Вопрос: ").ids
+    prompted = train_unigram_tokenizer(TEXTS, 200, {"query": "Вопрос: ", "document": "Текст: "})
+    assert prompted.token_to_id("<unk>") not in prompted.encode("Вопрос: ").ids
+
+
+def test_dropout_in_training_only(tokenizer: Tokenizer) -> None:
+    """In training mode passes differ, in evaluation mode they are the mean of all tokens."""
+    model = build_static_encoder(tokenizer, 8, dropout=0.5, seed=1)
+    weights = weights_of(model)
+    expected = torch.stack(
+        [weights[tokenizer.encode(t, add_special_tokens=False).ids].mean(0) for t in TEXTS]
+    )
+    model.eval()
+    torch.testing.assert_close(forward(model, TEXTS), expected)
+    model.train()
+    first, second = forward(model, TEXTS), forward(model, TEXTS)
+    assert not torch.allclose(first, second)
+    assert not torch.allclose(first, expected)
+    without = build_static_encoder(tokenizer, 8, dropout=0.0, seed=1).train()
+    torch.testing.assert_close(forward(without, TEXTS), expected)
+
+
+def test_dropout_drops_the_share_asked_for(tokenizer: Tokenizer) -> None:
+    """With vectors that count tokens, 0.4 leaves the first token and 60 % of the others."""
+    model = build_static_encoder(tokenizer, tokenizer.get_vocab_size(), dropout=0.4, seed=1)
+    weights_of(model).copy_(torch.eye(tokenizer.get_vocab_size()))
+    model.train()
+    words = [" ".join(TEXTS)]
+    ids = tokenizer.encode(words[0], add_special_tokens=False).ids
+    # The mean over kept tokens of one-hot vectors: its smallest entry is 1 / (tokens kept).
+    kept = 1 / min(value for value in forward(model, words)[0].tolist() if value > 0)
+    assert kept / len(ids) == pytest.approx(0.6, abs=0.08)
+
+
+def test_no_text_loses_all_tokens(tokenizer: Tokenizer) -> None:
+    """Even at a dropout near 1 the first token stays; an empty text stays empty, not NaN."""
+    model = build_static_encoder(tokenizer, 8, dropout=0.999, seed=1).train()
+    texts = ["", "Stadt am Fluss", "", "town", ""]
+    embeddings = forward(model, texts)
+    weights = weights_of(model)
+    for text, embedding in zip(texts, embeddings, strict=True):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        expected = weights[ids[0]] if ids else torch.zeros(8)
+        torch.testing.assert_close(embedding, expected)
+
+
+def test_seed_fixes_weights_and_dropout(tokenizer: Tokenizer) -> None:
+    """One seed gives one model, another seed another."""
+    models = [build_static_encoder(tokenizer, 8, dropout=0.5, seed=s).train() for s in (1, 1, 2)]
+    weights = [weights_of(model) for model in models]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert torch.equal(forward(models[0], TEXTS), forward(models[1], TEXTS))
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_impossible_dropout_is_refused(tokenizer: Tokenizer, dropout: float) -> None:
+    """A share outside [0, 1) is named."""
+    with pytest.raises(ValueError, match="dropout="):
+        build_static_encoder(tokenizer, 8, dropout=dropout)
+
+
+def test_plain_model_saved_and_loaded_encodes_the_same(
+    tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    """Without dropout, then from disk: the same embeddings and the same prompts."""
+    model = build_static_encoder(tokenizer, 8, dropout=0.5, seed=1)
+    plain = without_dropout(model)
+    assert type(plain[0]) is StaticEmbedding
+    plain.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    loaded = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    model.eval()
+    for other in (plain, loaded):
+        for name, prompt in PROMPTS.items():
+            assert other.prompts[name] == prompt
+            expected = model.encode([prompt + text for text in TEXTS])
+            np.testing.assert_array_equal(other.encode(TEXTS, prompt_name=name), expected)
+    np.testing.assert_array_equal(loaded.encode_query(TEXTS), model.encode_query(TEXTS))
+    np.testing.assert_array_equal(loaded.encode_document(TEXTS), model.encode_document(TEXTS))
+    assert not np.array_equal(loaded.encode_query(TEXTS), loaded.encode_document(TEXTS))
+
+
+def test_plain_model_is_a_copy(tokenizer: Tokenizer) -> None:
+    """Training on does not change the plain model taken before."""
+    model = build_static_encoder(tokenizer, 8)
+    plain = without_dropout(model)
+    before = plain.encode(TEXTS)
+    weights_of(model).zero_()
+    np.testing.assert_array_equal(plain.encode(TEXTS), before)
