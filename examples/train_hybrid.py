@@ -18,6 +18,7 @@ import numpy as np
 import sentence_transformers
 from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainingArguments
+from tokenizers import Tokenizer
 
 import st_hybrid
 from st_hybrid.parallel import ParallelTexts, read_pairs, read_parallel_texts
@@ -56,6 +57,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--dimensions", type=int, default=256)
     parser.add_argument("--vocabulary", type=int, default=80_000)
+    parser.add_argument(
+        "--tokenizer", type=Path, help="tokenizer.json of another run: compare models with one"
+    )
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--dropout", type=float, default=0.4)
     parser.add_argument("--seed", type=int, default=0)
@@ -67,8 +71,11 @@ def main() -> None:
     print(
         f"{len(dataset):,} rows of {len(texts):,} texts after {time.perf_counter() - start:.0f} s"
     )
-    sample = np.random.default_rng(options.seed).permutation(len(texts))[:150_000]
-    tokenizer = train_unigram_tokenizer((texts[i] for i in sample), options.vocabulary)
+    if options.tokenizer is not None:
+        tokenizer = Tokenizer.from_file(str(options.tokenizer))
+    else:
+        sample = np.random.default_rng(options.seed).permutation(len(texts))[:150_000]
+        tokenizer = train_unigram_tokenizer((texts[i] for i in sample), options.vocabulary)
     print(f"tokenizer after {time.perf_counter() - start:.0f} s")
     model = build_static_encoder(
         tokenizer, options.dimensions, dropout=options.dropout, seed=options.seed

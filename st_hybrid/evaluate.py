@@ -214,7 +214,13 @@ def _wrap(
 ) -> SentenceTransformerEncoderWrapper:
     from mteb.models import SentenceTransformerEncoderWrapper
 
-    with _without_card_name(model), _errors_only("mteb.models.model_meta"):
+    with (
+        _without_card_name(model),
+        _errors_only("mteb.models.model_meta"),
+        warnings.catch_warnings(),
+    ):
+        # mteb still calls the host by names that it has replaced.
+        warnings.simplefilter("ignore", FutureWarning)
         wrapper = SentenceTransformerEncoderWrapper(model)
     known: dict[str, str | int | None] = {
         "name": name,

@@ -30,10 +30,14 @@ def train_unigram_tokenizer(
     Args:
         texts: Training texts.
         vocabulary: Number of pieces aimed at.
-        prompts: Prompts the texts will be given, so that each becomes a few pieces.
+        prompts: Prompts the texts will be given, so that they hold no unknown piece.
 
     Returns:
-        The tokenizer: NFKC and lower case, words split at spaces and punctuation.
+        The tokenizer: NFKC and lower case, words split at spaces and punctuation. Its training is
+        parallel and may differ a little between runs: compare models with one tokenizer.
+
+    Raises:
+        ValueError: If ``vocabulary`` is too small to hold every character of the texts.
     """
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
@@ -45,7 +49,12 @@ def train_unigram_tokenizer(
         vocab_size=vocabulary, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
     )
     repeated = [text for text in prompts.values() for _ in range(1000)]
-    tokenizer.train_from_iterator([*texts, *repeated], trainer=trainer)
+    try:
+        tokenizer.train_from_iterator([*texts, *repeated], trainer=trainer)
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ValueError(
+            f"vocabulary={vocabulary}: no tokenizer could be trained ({error}); give more pieces"
+        ) from error
     return tokenizer
 
 
