@@ -53,10 +53,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     parser.add_argument("--alpha", type=float, default=0.5, help="1: X-X-mono, 0: X-Y")
     parser.add_argument("--trainer", choices=["stock", "ours"], default="stock")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--dimensions", type=int, default=256)
-    parser.add_argument("--vocabulary", type=int, default=80_000)
+    parser.add_argument("--vocabulary", type=int, default=30_000)
     parser.add_argument(
         "--tokenizer", type=Path, help="tokenizer.json of another run: compare models with one"
     )
