@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -51,6 +52,8 @@ def run_demo(output: str | Path, *, steps: int = 600, seed: int = 0) -> str:
     tokenizer: Tokenizer = train_unigram_tokenizer(texts, _VOCABULARY)
     dataset = _training_rows(corpus)
     results = folder / "results"
+    for earlier in results.glob("results/demo__*"):  # a rerun's table shows the rerun alone
+        shutil.rmtree(earlier)
     for name, alpha in tqdm(BATCHINGS.items(), desc="training and evaluating", disable=None):
         model = build_static_encoder(tokenizer, _DIMENSIONS, dropout=0.2, seed=seed)
         _train(model, dataset, alpha, folder / "training", steps, seed)
