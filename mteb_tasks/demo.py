@@ -14,7 +14,7 @@ from typing import Final, cast
 from mteb.abstasks.task_metadata import PromptDict, TaskMetadata
 
 from mteb_tasks.collection import Collection, Texts
-from mteb_tasks.retrieval import MultilingualRetrieval, Setting
+from mteb_tasks.retrieval import MultilingualRetrieval, Setting, task_class
 from mteb_tasks.subsets import eval_languages
 from st_hybrid.demo.corpus import demo_corpus
 
@@ -105,17 +105,7 @@ def _make_task(setting: Setting) -> type[MultilingualRetrieval]:
         prompt=cast(PromptDict, {"query": "Given a question, retrieve the sentence answering it."}),
         is_public=True,
     )
-    return type(
-        name,
-        (MultilingualRetrieval,),
-        {
-            "__doc__": metadata.description,
-            "__module__": __name__,
-            "setting": setting,
-            "metadata": metadata,
-            "load_collection": classmethod(load_collection),
-        },
-    )
+    return task_class(__name__, metadata, setting, load_collection)
 
 
 STHybridDemoRetrievalMono, STHybridDemoRetrievalCross, STHybridDemoRetrievalMulti = (

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -51,6 +51,7 @@ from st_hybrid.ranking import (
 
 if TYPE_CHECKING:
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
+    from mteb.abstasks.task_metadata import TaskMetadata
     from mteb.models import MTEBModels
     from mteb.types import EncodeKwargs, ScoresDict
 
@@ -61,6 +62,7 @@ __all__ = [
     "Setting",
     "eval_languages",
     "subset_languages",
+    "task_class",
 ]
 
 logger = logging.getLogger(__name__)
@@ -350,3 +352,33 @@ def _counts(data_split: RetrievalSplitData) -> dict[str, int]:
         "n_relevant": sum(grade > 0 for x in grades for grade in x),
         "n_passages": len(data_split["corpus"]),
     }
+
+
+def task_class(
+    module: str,
+    metadata: TaskMetadata,
+    setting: Setting,
+    load_collection: Callable[[type[MultilingualRetrieval]], Collection],
+) -> type[MultilingualRetrieval]:
+    """Make a task class from its metadata; its name is the task's.
+
+    Args:
+        module: The module that will hold the class under its name.
+        metadata: The task's metadata.
+        setting: ``"mono"``, ``"cross"`` or ``"multi"``.
+        load_collection: Becomes the class method of that name.
+
+    Returns:
+        The class.
+    """
+    return type(
+        metadata.name,
+        (MultilingualRetrieval,),
+        {
+            "__doc__": metadata.description,
+            "__module__": module,
+            "setting": setting,
+            "metadata": metadata,
+            "load_collection": classmethod(load_collection),
+        },
+    )

@@ -15,7 +15,12 @@ from mteb.types import Licenses
 
 from mteb_tasks import lareqa
 from mteb_tasks.collection import Collection
-from mteb_tasks.retrieval import MultilingualRetrieval, Setting, eval_languages
+from mteb_tasks.retrieval import (
+    MultilingualRetrieval,
+    Setting,
+    eval_languages,
+    task_class,
+)
 from mteb_tasks.sources import PinnedSet
 
 __all__ = [
@@ -164,17 +169,7 @@ def _make_task(facts: _Facts, setting: Setting) -> type[MultilingualRetrieval]:
         adapted_from=[facts.adapted_from],
         is_public=True,
     )
-    return type(
-        name,
-        (MultilingualRetrieval,),
-        {
-            "__doc__": metadata.description,
-            "__module__": __name__,
-            "setting": setting,
-            "metadata": metadata,
-            "load_collection": classmethod(load_collection),
-        },
-    )
+    return task_class(__name__, metadata, setting, load_collection)
 
 
 XQuADRetrievalMono, XQuADRetrievalCross, XQuADRetrievalMulti = (
