@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 import st_hybrid
 from st_hybrid.parallel import ParallelTexts, read_pairs, read_parallel_texts
+from st_hybrid.sparse_adam import RowSparseAdam
 from st_hybrid.static import build_static_encoder, train_unigram_tokenizer, without_dropout
 
 LANGUAGES = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
@@ -53,10 +54,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     parser.add_argument("--alpha", type=float, default=0.5, help="1: X-X-mono, 0: X-Y")
     parser.add_argument("--trainer", choices=["stock", "ours"], default="stock")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--dimensions", type=int, default=256)
-    parser.add_argument("--vocabulary", type=int, default=30_000)
+    parser.add_argument("--vocabulary", type=int, default=80_000)
     parser.add_argument(
         "--tokenizer", type=Path, help="tokenizer.json of another run: compare models with one"
     )
@@ -78,7 +79,11 @@ def main() -> None:
         tokenizer = train_unigram_tokenizer((texts[i] for i in sample), options.vocabulary)
     print(f"tokenizer after {time.perf_counter() - start:.0f} s")
     model = build_static_encoder(
-        tokenizer, options.dimensions, dropout=options.dropout, seed=options.seed
+        tokenizer,
+        options.dimensions,
+        dropout=options.dropout,
+        seed=options.seed,
+        sparse_gradients=True,
     )
     train(model, dataset, sampler, options)
     without_dropout(model).save_pretrained(str(options.output))
@@ -97,7 +102,6 @@ def train(
         max_steps=options.steps,
         per_device_train_batch_size=options.batch_size,
         learning_rate=options.learning_rate,
-        optim="adamw_torch_fused",
         prompts=st_hybrid.column_prompts(dataset.column_names, model.prompts),
         save_strategy="no",
         logging_steps=max(options.steps // 10, 1),
@@ -105,8 +109,12 @@ def train(
         seed=options.seed,
         use_cpu=True,
     )
-    loss = st_hybrid.MultilingualContrastiveLoss(model)
-    shared = {"model": model, "train_dataset": dataset, "loss": loss}
+    shared = {
+        "model": model,
+        "train_dataset": dataset,
+        "loss": st_hybrid.MultilingualContrastiveLoss(model),
+        "optimizers": (RowSparseAdam(model.parameters(), options.learning_rate), None),
+    }
     if options.trainer == "stock":
         arguments.batch_sampler = sampler
         trainer = sentence_transformers.SentenceTransformerTrainer(args=arguments, **shared)

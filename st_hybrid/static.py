@@ -64,10 +64,13 @@ class _TokenDropout(StaticEmbedding):
     Without it a mean of vectors learns to match texts by their rarest shared token.
     """
 
-    def __init__(self, tokenizer: Tokenizer, dimensions: int, dropout: float, seed: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, dimensions: int, dropout: float, seed: int, sparse: bool
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
         weights = torch.randn(tokenizer.get_vocab_size(), dimensions, generator=generator)
         super().__init__(tokenizer, embedding_weights=weights * 0.1)
+        self.embedding.sparse = sparse
         self._dropout = dropout
         self._generator = generator
         self._pieces: dict[str, NDArray[np.int32]] = {}
@@ -114,6 +117,7 @@ def build_static_encoder(
     dropout: float = 0.0,
     seed: int = 0,
     prompts: Mapping[str, str] = PROMPTS,
+    sparse_gradients: bool = False,
 ) -> SentenceTransformer:
     """Build an untrained static encoder that keeps the prompts as its own.
 
@@ -123,6 +127,8 @@ def build_static_encoder(
         dropout: Share of tokens left out of each text in training, in [0, 1).
         seed: Seed of the initial weights and of the dropout.
         prompts: The model's ``query`` and ``document`` prompts.
+        sparse_gradients: Whether a step's gradient holds the rows of its tokens alone, as
+            :class:`st_hybrid.sparse_adam.RowSparseAdam` needs.
 
     Returns:
         A sentence-transformers model on the CPU.
@@ -132,7 +138,7 @@ def build_static_encoder(
     """
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout={dropout}: expected a share of tokens in [0, 1)")
-    module = _TokenDropout(tokenizer, dimensions, dropout, seed)
+    module = _TokenDropout(tokenizer, dimensions, dropout, seed, sparse_gradients)
     return SentenceTransformer(modules=[module], prompts={**prompts}, device="cpu")
 
 

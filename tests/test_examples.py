@@ -1,0 +1,56 @@
+"""The scripts under examples/ run as they stand, on small data in the layout they expect."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sentence_transformers import SentenceTransformer
+
+ROOT = Path(__file__).resolve().parent.parent
+LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+
+
+def write_tables(folder: Path, rows: int = 60) -> None:
+    """Queries, passages, pairs and one table of parallel sentences, tab-separated and packed."""
+    tables = {"qa/queries": "frage", "qa/passages": "antwort", "bitext/small": "satz"}
+    for name, word in tables.items():
+        lines = ["\t".join(["id", *LANGUAGES])]
+        for row in range(rows):
+            texts = [f"{word} {code} {row} {row * 7 % 31}" for code in LANGUAGES]
+            lines.append("\t".join([f"x{row}", *texts]))
+        _pack(folder / f"{name}.tsv.xz", lines)
+    pairs = [f"x{row}\tx{row // 2}" for row in range(rows)]
+    _pack(folder / "qa" / "pairs.tsv.xz", ["query_id\tpassage_id", *pairs])
+
+
+def _pack(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(lzma.compress(("\n".join(lines) + "\n").encode()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trainer", "alpha"), [("stock", "0.5"), ("ours", "1")])
+def test_train_hybrid_trains_and_saves(tmp_path: Path, trainer: str, alpha: str) -> None:
+    """Both trainers leave a plain static encoder with its prompts, and a tokenizer to share."""
+    write_tables(tmp_path / "data")
+    command = [sys.executable, str(ROOT / "examples" / "train_hybrid.py")]
+    command += ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "model")]
+    command += ["--trainer", trainer, "--alpha", alpha, "--steps", "4", "--batch-size", "16"]
+    done = subprocess.run(
+        [*command, "--vocabulary", "200", "--dimensions", "8"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    model = SentenceTransformer(str(tmp_path / "model"))
+    assert model.prompts == {"query": "Query: ", "document": "Passage: "}
+    assert model.encode_query("frage de 1").shape == (8,)
+    assert (tmp_path / "model" / "tokenizer.json").is_file()
+    assert "9,720 rows" in done.stdout  # 81 pairs of nine languages, 60 questions and 60 sentences
