@@ -8,17 +8,120 @@ a translation or a duplicate of a relevant passage is not.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator
+from typing import Final
 
 import torch
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
 from sentence_transformers.util import get_rank
 from torch import Tensor
 
-__all__ = ["MultilingualContrastiveLoss"]
+from st_hybrid.false_negatives import false_negative_masks
+from st_hybrid.languages import PAIR_BASE
+
+__all__ = ["KINDS", "CachedMultilingualContrastiveLoss", "MultilingualContrastiveLoss"]
+
+KINDS: Final = ("monolingual", "cross_lingual", "mixed")
+"""The kinds of batches that losses are summed up for; controls for studies make mixed ones."""
+
+_CITATION: Final = """
+@misc{elmahdy2024synergistic,
+    title={Synergistic Approach for Simultaneous Optimization of Monolingual, Cross-lingual, and
+        Multilingual Information Retrieval},
+    author={Adel Elmahdy and Sheng-Chieh Lin and Amin Ahmad},
+    year={2024},
+    eprint={2408.10536},
+    archivePrefix={arXiv},
+}
+"""
 
 
-class MultilingualContrastiveLoss(MultipleNegativesRankingLoss):
+class _LabelReader:
+    """What both losses do with the label column."""
+
+    _totals: Tensor | None = None
+
+    def take_kind_totals(self) -> Tensor:
+        """Give the losses summed up by kind of batch since the last call, and start anew.
+
+        Only training counts. Where one step computes several losses, as under gradient
+        accumulation or ``MatryoshkaLoss``, each counts.
+
+        Returns:
+            Sum of the losses and their number, a row for each of :data:`KINDS`, float64, shape
+            ``(3, 2)``.
+        """
+        totals, self._totals = self._totals, None
+        if totals is None:
+            return torch.zeros(len(KINDS), 2, dtype=torch.float64)
+        return totals.cpu().double()
+
+    def _count(self, labels: Tensor | None, value: Tensor) -> None:
+        """Add a loss to the sum of its batch's kind, without waiting for the device."""
+        if labels is None or labels.is_floating_point() or not torch.is_grad_enabled():
+            return
+        codes = labels if labels.dim() == 1 else labels[:, 0]
+        monolingual = codes // PAIR_BASE == codes % PAIR_BASE  # (rows,)
+        kinds = torch.stack([monolingual.all(), ~monolingual.any()])
+        kinds = torch.cat([kinds, ~kinds.any(dim=0, keepdim=True)])  # (3,), one of them True
+        precision = torch.float32 if value.device.type == "mps" else torch.float64
+        here = value.detach().to(precision)
+        counted = torch.stack([here, torch.ones_like(here)]) * kinds[:, None]  # (3, 2)
+        self._totals = counted if self._totals is None else self._totals + counted
+
+
+@contextlib.contextmanager
+def _masked_similarity(
+    loss: MultipleNegativesRankingLoss, labels: Tensor, chunk: int | None = None
+) -> Iterator[None]:
+    """While it lasts, the loss's similarity function hides false negatives.
+
+    The host scores each direction by one call, in a fixed order, chunk of rows by chunk: each call
+    gets its mask.
+    """
+    groups, offset = _gathered(labels[:, 1:], loss.gather_across_devices)
+    rows = torch.arange(offset, offset + len(labels), device=labels.device)
+    masks = itertools.chain.from_iterable(
+        false_negative_masks(groups, some, loss.directions)
+        for some in torch.split(rows, chunk or len(labels))
+    )
+    similarity = loss.similarity_fct
+
+    def masked(first: Tensor, second: Tensor) -> Tensor:
+        return similarity(first, second).masked_fill(next(masks), -torch.inf)
+
+    # Not by setattr: a similarity that is a module cannot be replaced by a function.
+    attributes = vars(loss)
+    given = {k: v for k, v in attributes.items() if k == "similarity_fct"}
+    attributes["similarity_fct"] = masked
+    try:
+        yield
+    finally:
+        del attributes["similarity_fct"]
+        attributes.update(given)
+
+
+def _gathered(groups: Tensor, across_devices: bool) -> tuple[Tensor, int]:
+    """The groups of all devices, and where this device's rows begin in them."""
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not (across_devices and distributed):
+        return groups, 0
+    parts = [torch.empty_like(groups) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, groups.contiguous())
+    return torch.cat(parts), get_rank() * len(groups)
+
+
+def _has_groups(labels: Tensor | None, columns: int) -> bool:
+    """Whether labels hold a language pair and a group for each of so many text columns."""
+    return labels is not None and labels.dim() == 2 and labels.size(1) == columns + 1
+
+
+class MultilingualContrastiveLoss(_LabelReader, MultipleNegativesRankingLoss):
     """InfoNCE over in-batch and given negatives, without the false ones.
 
     The scores, directions, hardness modes and gathering across devices are the host's own
@@ -46,55 +149,52 @@ class MultilingualContrastiveLoss(MultipleNegativesRankingLoss):
         Returns:
             The mean loss over the batch's queries, a scalar.
         """
-        if labels is None or labels.dim() != 2 or labels.size(1) != len(embeddings) + 1:
-            return super().compute_loss_from_embeddings(embeddings, labels)
-        masks = self._false_negatives(labels[:, 1:])
-        similarity = self.similarity_fct
+        masked = _has_groups(labels, len(embeddings))
+        with _masked_similarity(self, labels) if masked else contextlib.nullcontext():
+            value = super().compute_loss_from_embeddings(embeddings, labels)
+        self._count(labels, value)
+        return value
 
-        # The host scores each direction by one call, in a fixed order: each call gets its mask.
-        def masked_similarity(first: Tensor, second: Tensor) -> Tensor:
-            return similarity(first, second).masked_fill(next(masks), -torch.inf)
+    @property
+    def citation(self) -> str:
+        """BibTeX entries for model cards."""
+        return _CITATION + str(super().citation)
 
-        self.similarity_fct = masked_similarity
-        try:
-            return super().compute_loss_from_embeddings(embeddings, labels)
-        finally:
-            self.similarity_fct = similarity
 
-    def _false_negatives(self, groups: Tensor) -> Iterator[Tensor]:
-        """Yield a mask for each of the host's score matrices, in the order it makes them."""
-        rows = len(groups)
-        groups, offset = self._gathered(groups)
-        local = torch.arange(offset, offset + rows, device=groups.device)
-        query, positive = groups[:, 0], groups[:, 1]
-        passages = groups[:, 1:].T.reshape(-1)  # (passages a row * world batch size,)
-        same_query = query[local, None] == query  # (rows, world batch size)
-        relevant = positive[local, None] == passages  # (rows, passages a row * world batch size)
-        if same_query.sum() > rows:
-            # Rows of one query may name several relevant passages.
-            of_row = (positive[:, None] == passages).float()
-            relevant = (same_query.float() @ of_row) > 0
-        own = (torch.arange(rows, device=groups.device), local)
-        others = relevant.clone()
-        others[own] = False
-        yield others
-        if "query_to_query" in self.directions:
-            yield same_query
-        if "doc_to_query" in self.directions:
-            asks = positive[:, None] == positive[local]  # (world batch size, rows)
-            if same_query.sum() > rows:
-                every_query = (query[:, None] == query).float()  # (world batch size, same)
-                asks = (every_query @ asks.float()) > 0
-            asks[own[1], own[0]] = False
-            yield asks
-        if "doc_to_doc" in self.directions:
-            yield relevant.T
+class CachedMultilingualContrastiveLoss(_LabelReader, CachedMultipleNegativesRankingLoss):
+    """:class:`MultilingualContrastiveLoss` for batches of any size in bounded memory.
 
-    def _gathered(self, groups: Tensor) -> tuple[Tensor, int]:
-        """The groups of all devices, and where this device's rows begin in them."""
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if not (self.gather_across_devices and distributed):
-            return groups, 0
-        parts = [torch.empty_like(groups) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(parts, groups.contiguous())
-        return torch.cat(parts), get_rank() * len(groups)
+    Gradients are cached (Gao et al., arXiv 2101.06983): activations are kept for
+    ``mini_batch_size`` rows at a time, and the score matrix is computed in as many rows. Loss and
+    gradients are those of :class:`MultilingualContrastiveLoss`; a step takes about twice its time.
+    Takes the arguments of the host's
+    :class:`~sentence_transformers.sentence_transformer.losses.CachedMultipleNegativesRankingLoss`,
+    which refuses static embeddings.
+    """
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """Compute the loss from the embeddings of a batch, some rows at a time.
+
+        Args:
+            reps: Queries, positives and negatives, each as a list of embeddings of shape
+                ``(mini-batch size, dimensions)``.
+            labels: The label column, shape ``(batch size, 2 + passages a row)``.
+            with_backward: Whether to propagate back to ``reps`` and return a detached value.
+
+        Returns:
+            The mean loss over the batch's queries, a scalar.
+        """
+        masks: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if labels is not None and _has_groups(labels, len(reps)):
+            masks = _masked_similarity(self.loss, labels, self.mini_batch_size)
+        with masks:
+            value = super().calculate_loss(reps, labels, with_backward=with_backward)
+        self._count(labels, value)
+        return value
+
+    @property
+    def citation(self) -> str:
+        """BibTeX entries for model cards."""
+        return _CITATION + str(super().citation)
