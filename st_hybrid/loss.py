@@ -10,21 +10,31 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
 
 import torch
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import get_rank
+from sentence_transformers.util import cos_sim, get_rank
 from torch import Tensor
 
+from st_hybrid.alignment import (
+    check_alignment_weight,
+    language_alignment,
+    without_translations,
+)
 from st_hybrid.false_negatives import false_negative_masks
 from st_hybrid.languages import PAIR_BASE
 
 __all__ = ["KINDS", "CachedMultilingualContrastiveLoss", "MultilingualContrastiveLoss"]
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+Hardness = Literal["in_batch_negatives", "hard_negatives", "all_negatives"]
 
 KINDS: Final = ("monolingual", "cross_lingual", "mixed")
 """The kinds of batches that losses are summed up for; controls for studies make mixed ones."""
@@ -44,6 +54,9 @@ _CITATION: Final = """
 class _LabelReader:
     """What both losses do with the label column."""
 
+    alignment_weight: float
+    scale: float
+    similarity_fct: Similarity
     _totals: Tensor | None = None
 
     def take_kind_totals(self) -> Tensor:
@@ -60,6 +73,21 @@ class _LabelReader:
         if totals is None:
             return torch.zeros(len(KINDS), 2, dtype=torch.float64)
         return totals.cpu().double()
+
+    def _align(
+        self, embeddings: list[Tensor], labels: Tensor | None
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """The weighted alignment term, and embeddings and labels without the translations."""
+        labels = without_translations(labels, len(embeddings))
+        term = language_alignment(
+            embeddings[0], embeddings[1], embeddings[-1], self.similarity_fct, self.scale
+        )
+        return self.alignment_weight * term, embeddings[:-1], labels
+
+    def _config(self, host: dict[str, object]) -> dict[str, object]:
+        return (
+            {**host, "alignment_weight": self.alignment_weight} if self.alignment_weight else host
+        )
 
     def _count(self, labels: Tensor | None, value: Tensor) -> None:
         """Add a loss to the sum of its batch's kind, without waiting for the device."""
@@ -136,7 +164,50 @@ class MultilingualContrastiveLoss(_LabelReader, MultipleNegativesRankingLoss):
       row's own query, and passages relevant to it.
 
     Labels of another width, or none, mask nothing.
+
+    Args:
+        model: The model to train.
+        scale: What similarities are multiplied by, the inverse of the temperature.
+        similarity_fct: Scores queries against passages.
+        gather_across_devices: Whether the batches of all devices are candidates.
+        directions: Whose scores are in the denominator; the paper's are queries to documents.
+        partition_mode: One denominator for all directions, or one each.
+        hardness_mode: Whether harder negatives weigh more, and which.
+        hardness_strength: How much more, 0 or more.
+        alignment_weight: Weight of the language-alignment term (:mod:`st_hybrid.alignment`), 0 or
+            more; 0 leaves it out. With it the last text column must be the positive passage in
+            another language (``build_parallel_dataset(..., translations=True)``), which serves the
+            term alone and is no candidate. docs/training.md says what it gains and costs.
+
+    Raises:
+        ValueError: If a setting is out of range, and in training if the alignment term finds no
+            translations.
     """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        similarity_fct: Similarity = cos_sim,
+        gather_across_devices: bool = False,
+        directions: tuple[Direction, ...] = ("query_to_doc",),
+        partition_mode: Literal["joint", "per_direction"] = "joint",
+        hardness_mode: Hardness | None = None,
+        hardness_strength: float = 0.0,
+        *,
+        alignment_weight: float = 0.0,
+    ) -> None:
+        super().__init__(
+            model,
+            scale=scale,
+            similarity_fct=similarity_fct,
+            gather_across_devices=gather_across_devices,
+            directions=directions,
+            partition_mode=partition_mode,
+            hardness_mode=hardness_mode,
+            hardness_strength=hardness_strength,
+        )
+        self.alignment_weight = check_alignment_weight(alignment_weight)
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
         """Compute the loss from the embeddings of a batch.
@@ -149,11 +220,18 @@ class MultilingualContrastiveLoss(_LabelReader, MultipleNegativesRankingLoss):
         Returns:
             The mean loss over the batch's queries, a scalar.
         """
+        value: Tensor | float = 0.0
+        if self.alignment_weight:
+            value, embeddings, labels = self._align(embeddings, labels)
         masked = _has_groups(labels, len(embeddings))
         with _masked_similarity(self, labels) if masked else contextlib.nullcontext():
-            value = super().compute_loss_from_embeddings(embeddings, labels)
+            value = value + super().compute_loss_from_embeddings(embeddings, labels)
         self._count(labels, value)
         return value
+
+    def get_config_dict(self) -> dict[str, object]:
+        """The settings, for model cards."""
+        return self._config(super().get_config_dict())
 
     @property
     def citation(self) -> str:
@@ -170,7 +248,55 @@ class CachedMultilingualContrastiveLoss(_LabelReader, CachedMultipleNegativesRan
     Takes the arguments of the host's
     :class:`~sentence_transformers.sentence_transformer.losses.CachedMultipleNegativesRankingLoss`,
     which refuses static embeddings.
+
+    Args:
+        model: The model to train.
+        scale: As in :class:`MultilingualContrastiveLoss`, like all that are not listed here.
+        similarity_fct: As there.
+        mini_batch_size: Rows embedded and scored at one time.
+        mini_batch_num_tokens: Tokens embedded at one time, in place of rows.
+        gather_across_devices: As there.
+        directions: As there.
+        partition_mode: As there.
+        show_progress_bar: Whether to show progress within a step.
+        hardness_mode: As there.
+        hardness_strength: As there.
+        alignment_weight: As there.
+
+    Raises:
+        ValueError: As there, and if the model has static embeddings.
     """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        similarity_fct: Similarity = cos_sim,
+        mini_batch_size: int = 32,
+        mini_batch_num_tokens: int | None = None,
+        gather_across_devices: bool = False,
+        directions: tuple[Direction, ...] = ("query_to_doc",),
+        partition_mode: Literal["joint", "per_direction"] = "joint",
+        show_progress_bar: bool = False,
+        hardness_mode: Hardness | None = None,
+        hardness_strength: float = 0.0,
+        *,
+        alignment_weight: float = 0.0,
+    ) -> None:
+        super().__init__(
+            model,
+            scale=scale,
+            similarity_fct=similarity_fct,
+            mini_batch_size=mini_batch_size,
+            mini_batch_num_tokens=mini_batch_num_tokens,
+            gather_across_devices=gather_across_devices,
+            directions=directions,
+            partition_mode=partition_mode,
+            show_progress_bar=show_progress_bar,
+            hardness_mode=hardness_mode,
+            hardness_strength=hardness_strength,
+        )
+        self.alignment_weight = check_alignment_weight(alignment_weight)
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
@@ -186,13 +312,24 @@ class CachedMultilingualContrastiveLoss(_LabelReader, CachedMultipleNegativesRan
         Returns:
             The mean loss over the batch's queries, a scalar.
         """
+        term: Tensor | float = 0.0
+        if self.alignment_weight:
+            term, _, labels = self._align([torch.cat(column) for column in reps], labels)
+            reps = reps[:-1]
+            if with_backward:
+                torch.autograd.backward(term)
+                term = term.detach()
         masks: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if labels is not None and _has_groups(labels, len(reps)):
             masks = _masked_similarity(self.loss, labels, self.mini_batch_size)
         with masks:
-            value = super().calculate_loss(reps, labels, with_backward=with_backward)
+            value = term + super().calculate_loss(reps, labels, with_backward=with_backward)
         self._count(labels, value)
         return value
+
+    def get_config_dict(self) -> dict[str, object]:
+        """The settings, for model cards."""
+        return self._config(super().get_config_dict())
 
     @property
     def citation(self) -> str:
