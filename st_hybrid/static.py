@@ -72,7 +72,6 @@ class _TokenDropout(StaticEmbedding):
         super().__init__(tokenizer, embedding_weights=weights * 0.1)
         self.embedding.sparse = sparse
         self._dropout = dropout
-        self._generator = generator
         self._pieces: dict[str, NDArray[np.int32]] = {}
 
     def preprocess(  # type: ignore[override] # the host's own narrowing of its base class
@@ -101,7 +100,8 @@ class _TokenDropout(StaticEmbedding):
     def forward(self, features: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:  # noqa: ANN401
         if self.training and self._dropout:
             ids, offsets = features["input_ids"], features["offsets"]
-            keep = torch.rand(len(ids), generator=self._generator) >= self._dropout
+            # From torch's own generator, whose state checkpoints hold.
+            keep = torch.rand(len(ids)) >= self._dropout
             lengths = torch.diff(offsets, append=torch.tensor([len(ids)]))
             keep[offsets[lengths > 0]] |= True  # the first token stays: no text becomes empty
             kept = torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(keep.long(), 0)])
@@ -125,7 +125,7 @@ def build_static_encoder(
         tokenizer: A trained tokenizer.
         dimensions: Size of the embeddings.
         dropout: Share of tokens left out of each text in training, in [0, 1).
-        seed: Seed of the initial weights and of the dropout.
+        seed: Seed of the initial weights.
         prompts: The model's ``query`` and ``document`` prompts.
         sparse_gradients: Whether a step's gradient holds the rows of its tokens alone, as
             :class:`st_hybrid.sparse_adam.RowSparseAdam` needs.
