@@ -6,160 +6,35 @@ label that sampler and loss read. The numbers turn into text when a batch is rea
 
 from __future__ import annotations
 
-import csv
-import io
-import lzma
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
 
 import datasets
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from st_hybrid.languages import get_language, pair_code
+from st_hybrid.languages import pair_code
+from st_hybrid.parallel_texts import ParallelTexts, read_pairs, read_parallel_texts
+from st_hybrid.text_store import ResolveTexts, TextStore
 
 __all__ = [
     "PROMPTS",
     "ParallelTexts",
+    "RowKinds",
     "build_parallel_dataset",
     "column_prompts",
+    "combine_parallel_datasets",
     "read_pairs",
     "read_parallel_texts",
 ]
 
+RowKinds = Literal["all", "monolingual", "cross-lingual"]
+
 PROMPTS: Final[Mapping[str, str]] = {"query": "Query: ", "document": "Passage: "}
 """The prefixes of the paper (and of E5), by the names that sentence-transformers gives them."""
 
-
-@dataclass(frozen=True)
-class ParallelTexts:
-    """Texts with their translations: a row a text, a column a language, gaps allowed.
-
-    Attributes:
-        ids: One id a row, distinct.
-        languages: Language codes of the columns.
-        texts: All columns after one another, null where a row lacks a language; the text of row
-            ``r`` in the language at position ``c`` is number ``c * rows + r``.
-    """
-
-    ids: tuple[str, ...]
-    languages: tuple[str, ...]
-    texts: pa.LargeStringArray
-
-    @classmethod
-    def from_columns(
-        cls, columns: Mapping[str, Sequence[str | None]], ids: Sequence[str] | None = None
-    ) -> ParallelTexts:
-        """Make parallel texts from one sequence of texts a language.
-
-        Args:
-            columns: Texts by language code, all of one length; ``None`` or an empty text is a gap.
-            ids: One id a row; row numbers where not given.
-
-        Returns:
-            The texts.
-
-        Raises:
-            ValueError: If the columns differ in length, a language is unknown or an id repeats.
-        """
-        if not columns:
-            raise ValueError("columns is empty: give at least one language")
-        for code in columns:
-            get_language(code)
-        lengths = {code: len(column) for code, column in columns.items()}
-        rows = next(iter(lengths.values()))
-        names = tuple(ids) if ids is not None else tuple(str(row) for row in range(rows))
-        if set(lengths.values()) != {rows} or len(names) != rows:
-            raise ValueError(f"columns differ in length: {lengths}, and {len(names)} ids")
-        if len(set(names)) != rows:
-            repeated = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"ids repeat: {repeated!r} occurs more than once")
-        chunks = [
-            pa.array([text or None for text in column], type=pa.large_string())
-            for column in columns.values()
-        ]
-        return cls(names, tuple(columns), pa.concat_arrays(chunks))
-
-    def __len__(self) -> int:
-        """The number of rows."""
-        return len(self.ids)
-
-    def select_languages(self, languages: Iterable[str]) -> ParallelTexts:
-        """Keep some languages, in the order given.
-
-        Args:
-            languages: Codes of the languages to keep.
-
-        Returns:
-            The texts in these languages.
-
-        Raises:
-            ValueError: If a language is not among the columns.
-        """
-        wanted = tuple(languages)
-        if missing := [code for code in wanted if code not in self.languages]:
-            raise ValueError(f"languages {missing} are not among the columns {self.languages}")
-        rows = len(self)
-        starts = [self.languages.index(code) * rows for code in wanted]
-        return ParallelTexts(
-            self.ids, wanted, pa.concat_arrays([self.texts[s : s + rows] for s in starts])
-        )
-
-    def column(self, language: str) -> pa.LargeStringArray:
-        """All texts of one language, null where a row lacks it."""
-        start = self.languages.index(language) * len(self)
-        return self.texts[start : start + len(self)]
-
-    def present(self) -> NDArray[np.bool_]:
-        """Which rows exist in which language, shape ``(languages, rows)``."""
-        valid = self.texts.is_valid().to_numpy(zero_copy_only=False)
-        shape = (len(self.languages), len(self))
-        return np.asarray(valid, dtype=np.bool_).reshape(shape)  # (languages, rows)
-
-    @staticmethod
-    def concatenate(parts: Sequence[ParallelTexts]) -> ParallelTexts:
-        """Put tables under one another; a language that a part lacks is a gap there.
-
-        Args:
-            parts: Tables; ids become ``"part number:id"``.
-
-        Returns:
-            One table with the languages of all parts.
-
-        Raises:
-            ValueError: If there is no part.
-        """
-        if not parts:
-            raise ValueError("parts is empty: give at least one table")
-        languages = tuple(dict.fromkeys(code for part in parts for code in part.languages))
-        ids = tuple(f"{number}:{i}" for number, part in enumerate(parts) for i in part.ids)
-        columns = [
-            part.column(code)
-            if code in part.languages
-            else pa.nulls(len(part), type=pa.large_string())
-            for code in languages
-            for part in parts
-        ]
-        return ParallelTexts(ids, languages, pa.concat_arrays(columns))
-
-
-class _ResolveTexts:
-    """The dataset's transform: numbers of texts -> texts. Picklable, for worker processes."""
-
-    def __init__(self, queries: pa.LargeStringArray, passages: pa.LargeStringArray) -> None:
-        self._queries = queries
-        self._passages = passages
-
-    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return {
-            name: values
-            if name == "label"
-            else (self._queries if name == "anchor" else self._passages).take(values).to_pylist()
-            for name, values in batch.items()
-        }
+_KINDS: Final = ("all", "monolingual", "cross-lingual")
 
 
 def build_parallel_dataset(
@@ -168,64 +43,117 @@ def build_parallel_dataset(
     pairs: ArrayLike,
     *,
     languages: Sequence[str] | None = None,
+    kinds: RowKinds = "all",
+    translations: bool = False,
+    seed: int = 0,
 ) -> datasets.Dataset:
     """Build the training rows of all ordered language pairs.
+
+    The two tables need not hold the same languages: with queries in many languages and passages in
+    one, the rows of that language are monolingual and all others are cross-lingual.
 
     Args:
         queries: Queries; all translations of a query are one row and one query group.
         passages: Passages; all translations of a passage are one row and one passage group.
         pairs: Row numbers of query, positive passage and, in further columns, hard negatives,
             shape ``(pairs, 2 + negatives)``.
-        languages: The languages to train on; all that both tables hold where not given.
+        languages: Train on these languages only; where not given, on every language of the queries
+            with every language of the passages.
+        kinds: Which rows to build: ``"all"``, ``"monolingual"`` (query and passages in one
+            language) or ``"cross-lingual"``. Sources that each give one kind meet in
+            :func:`combine_parallel_datasets`.
+        translations: Whether to add a last column ``translation``, the positive passage in another
+            language drawn at random for each row (in its own, where it exists in no other): what
+            the ``alignment_weight`` of :class:`~st_hybrid.loss.MultilingualContrastiveLoss` needs.
+        seed: Seed of the languages drawn.
 
     Returns:
         A dataset of columns ``anchor``, ``positive``, ``negative_1`` ..., ``label``, one row for
         every pair and ordered language pair in which all its texts exist.
 
     Raises:
-        ValueError: If a language is unknown or missing, or a pair names a row that does not exist.
+        ValueError: If a language is unknown or missing, ``kinds`` is none of the three, a pair
+            names a row that does not exist, or there is no row to build.
     """
+    if kinds not in _KINDS:
+        raise ValueError(f"kinds={kinds!r}: expected one of {_KINDS}")
     links = np.asarray(pairs, dtype=np.int64)
     _check_pairs(links, len(queries), len(passages))
-    if languages is None:
-        languages = [code for code in queries.languages if code in passages.languages]
-    queries, passages = queries.select_languages(languages), passages.select_languages(languages)
+    queries, passages = _select_languages(queries, passages, languages)
+    resolver = ResolveTexts(TextStore.of(queries), TextStore.of(passages))
     has_query, has_passage = queries.present(), passages.present()
-    columns: list[list[NDArray[np.int64]]] = [[] for _ in range(links.shape[1])]
+    names = ["anchor", "positive", *(f"negative_{n}" for n in range(1, links.shape[1] - 1))]
+    names += ["translation"] * translations
+    generator = np.random.default_rng(seed)
+    columns: list[list[NDArray[np.int64]]] = [[] for _ in names]
     labels: list[NDArray[np.int32]] = []
-    for q, query_language in enumerate(languages):
-        for p, passage_language in enumerate(languages):
+    for q, query_language in enumerate(queries.languages):
+        for p, passage_language in enumerate(passages.languages):
+            if kinds != "all" and (kinds == "monolingual") != (query_language == passage_language):
+                continue
             both = has_query[q, links[:, 0]] & has_passage[p, links[:, 1:]].all(axis=1)
             rows = links[both]
-            columns[0].append(q * len(queries) + rows[:, 0])
+            columns[0].append(resolver.queries.first_text[0] + q * len(queries) + rows[:, 0])
+            first_passage = resolver.passages.first_text[0] + p * len(passages)
             for column in range(1, links.shape[1]):
-                columns[column].append(p * len(passages) + rows[:, column])
+                columns[column].append(first_passage + rows[:, column])
+            if translations:
+                others = _other_languages(has_passage, p, rows[:, 1], generator)
+                columns[-1].append(
+                    resolver.passages.first_text[0] + others * len(passages) + rows[:, 1]
+                )
+                rows = np.hstack([rows, rows[:, 1:2]])
             codes = np.full((len(rows), 1), pair_code(query_language, passage_language))
             labels.append(np.hstack([codes, rows]).astype(np.int32))
-    names = ["anchor", "positive", *(f"negative_{n}" for n in range(1, links.shape[1] - 1))]
-    label = np.concatenate(labels)  # (rows, 1 + columns)
-    if not len(label):
-        raise ValueError(f"no pair has its query and its passages in any of {tuple(languages)}")
-    arrays = [pa.array(np.concatenate(column)) for column in columns]
-    arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(label.ravel()), label.shape[1]))
-    dataset = datasets.Dataset(pa.table(arrays, names=[*names, "label"]))
-    return dataset.with_transform(_ResolveTexts(queries.texts, passages.texts))
-
-
-def _check_pairs(links: NDArray[np.int64], queries: int, passages: int) -> None:
-    if links.ndim != 2 or links.shape[1] < 2 or not len(links):
+    if not sum(map(len, labels)):
         raise ValueError(
-            f"pairs has shape {links.shape}: expected (pairs, 2 + negatives), one pair or more"
+            f"no pair has its query and its passages in languages that give rows of kinds={kinds!r}"
+            f": queries are in {queries.languages}, passages in {passages.languages}"
         )
-    for name, column, rows in (
-        ("query", links[:, :1], queries),
-        ("passage", links[:, 1:], passages),
-    ):
-        wrong = column[(column < 0) | (column >= rows)]
-        if len(wrong):
+    arrays = [pa.array(np.concatenate(column)) for column in columns]
+    arrays.append(_label_array(np.concatenate(labels)))
+    dataset = datasets.Dataset(pa.table(arrays, names=[*names, "label"]))
+    return dataset.with_transform(resolver)
+
+
+def combine_parallel_datasets(parts: Sequence[datasets.Dataset]) -> datasets.Dataset:
+    """Put datasets of several sources under one another, as one dataset to train on.
+
+    Monolingual and cross-lingual rows may so come from different sources, such as much text in one
+    language or in each of several and a few translated queries. Groups of different tables never
+    meet: a row's numbers are counted on from one table to the next. Parts that were built from one
+    table of queries or passages, or from selections of its languages, share its groups, so that a
+    passage that occurs in both stays one passage. Text is neither copied nor stored twice.
+
+    Args:
+        parts: Datasets of :func:`build_parallel_dataset` or of this function, also after
+            ``select``, ``shuffle`` or ``train_test_split``, all with the same columns.
+
+    Returns:
+        One dataset with all rows, part after part.
+
+    Raises:
+        ValueError: If there is no part, a part was not made by these functions, parts differ in
+            their number of negatives, or the tables hold more rows than a label can number.
+    """
+    if not parts:
+        raise ValueError("parts is empty: give at least one dataset")
+    resolvers = [_resolver(part, number) for number, part in enumerate(parts)]
+    for number, part in enumerate(parts):
+        if part.column_names != parts[0].column_names:
             raise ValueError(
-                f"pairs name {name} row {wrong[0]}, but there are rows 0 .. {rows - 1}"
+                f"parts[{number}] has the columns {part.column_names}, but parts[0] has "
+                f"{parts[0].column_names}: build all parts with the same number of negatives"
             )
+    whole = ResolveTexts(
+        TextStore.merge([resolver.queries for resolver in resolvers], "queries"),
+        TextStore.merge([resolver.passages for resolver in resolvers], "passages"),
+    )
+    tables = [
+        _renumbered(part.with_format("arrow")[:], resolver, whole)
+        for part, resolver in zip(parts, resolvers, strict=True)
+    ]
+    return datasets.Dataset(pa.concat_tables(tables)).with_transform(whole)
 
 
 def column_prompts(
@@ -250,80 +178,97 @@ def column_prompts(
     }
 
 
-def read_parallel_texts(path: str | Path) -> ParallelTexts:
-    """Read a wide table: a header ``id`` and language codes, tab-separated; ``.xz`` is unpacked.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its texts.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is malformed; the message names the line.
-    """
-    header, rows = _read_tsv(Path(path))
-    if header[:1] != ["id"] or len(header) < 2:
-        raise ValueError(f"{path}: the header is {header}, expected 'id' and language codes")
-    if repeated := sorted({code for code in header if header.count(code) > 1}):
-        raise ValueError(f"{path}: the header names {repeated} more than once")
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
-    named = dict(zip(header[1:], columns[1:], strict=True))
-    try:
-        return ParallelTexts.from_columns(named, ids=columns[0])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+def _label_array(label: NDArray[np.int32]) -> pa.FixedSizeListArray:
+    """Labels of shape ``(rows, integers a row)`` as a column."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(label.ravel()), label.shape[1])
 
 
-def read_pairs(
-    path: str | Path, queries: ParallelTexts, passages: ParallelTexts
+def _other_languages(
+    present: NDArray[np.bool_],
+    language: int,
+    rows: NDArray[np.int64],
+    generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Read pairs of a query id and a passage id, and look their rows up.
+    """Draw for each text one of the other languages it exists in, its own where there is none.
 
     Args:
-        path: A tab-separated file with the header ``query_id passage_id``.
-        queries: The table that the query ids name.
-        passages: The table that the passage ids name.
+        present: Which rows exist in which language, shape ``(languages, rows of the table)``.
+        language: The texts' own language.
+        rows: The texts' rows.
+        generator: The source of chance.
 
     Returns:
-        Row numbers, shape ``(pairs, 2)``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is malformed or names an id that does not exist.
+        Positions of languages, shape ``(rows,)``.
     """
-    header, rows = _read_tsv(Path(path))
-    if header != ["query_id", "passage_id"]:
-        raise ValueError(f"{path}: the header is {header}, expected query_id and passage_id")
-    places = [{name: row for row, name in enumerate(table.ids)} for table in (queries, passages)]
-    links = np.empty((len(rows), 2), dtype=np.int64)
-    for number, row in enumerate(rows):
-        for column, name in enumerate(row):
-            if name not in places[column]:
-                raise ValueError(f"{path}, line {number + 2}: {header[column]} {name!r} is unknown")
-            links[number, column] = places[column][name]
-    return links
+    known, inverse = np.unique(rows, return_inverse=True)
+    here = present[:, known]  # (languages, distinct rows)
+    in_order = np.argsort(~here, axis=0, kind="stable")  # those it exists in come first
+    others = here.sum(axis=0) - 1
+    own = here[:language].sum(axis=0)  # the place of its own language among them
+    drawn = (generator.random(len(rows)) * others[inverse]).astype(np.int64)
+    drawn += (drawn >= own[inverse]) & (others[inverse] > 0)
+    return np.asarray(in_order[drawn, inverse], dtype=np.int64)
 
 
-def _read_tsv(path: Path) -> tuple[list[str], list[list[str]]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    try:
-        raw = path.read_bytes()
-        text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode("utf-8-sig")
-    except (lzma.LZMAError, EOFError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-    try:
-        rows = list(reader)
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    if not rows:
-        raise ValueError(f"{path}: the file is empty, expected a header line")
-    for number, row in enumerate(rows):
-        if len(row) != len(rows[0]):
+def _renumbered(rows: pa.Table, resolver: ResolveTexts, whole: ResolveTexts) -> pa.Table:
+    """The rows of one part with the numbers that texts and groups have in the whole."""
+    label = rows.column("label").combine_chunks().flatten().to_numpy()
+    label = label.reshape(len(rows), -1).astype(np.int32)  # (rows, integers a row), a copy
+    label[:, 1] = resolver.queries.groups_in(whole.queries, label[:, 1])
+    label[:, 2:] = resolver.passages.groups_in(whole.passages, label[:, 2:])
+    columns = []
+    for name in rows.column_names[:-1]:
+        numbers = rows.column(name).to_numpy()
+        columns.append(pa.array(resolver.store(name).numbers_in(whole.store(name), numbers)))
+    return pa.table([*columns, _label_array(label)], names=rows.column_names)
+
+
+def _resolver(part: datasets.Dataset, number: int) -> ResolveTexts:
+    resolver = part.format["format_kwargs"].get("transform")
+    if not isinstance(resolver, ResolveTexts):
+        raise ValueError(
+            f"parts[{number}] is not a dataset of build_parallel_dataset, or its transform was "
+            "replaced; datasets of plain text are put together by datasets.concatenate_datasets, "
+            "after adding to the second's groups so that they differ from the first's"
+        )
+    return resolver
+
+
+def _select_languages(
+    queries: ParallelTexts, passages: ParallelTexts, languages: Sequence[str] | None
+) -> tuple[ParallelTexts, ParallelTexts]:
+    """The tables in those of the wanted languages that each holds."""
+    if languages is None:
+        return queries, passages
+    known = {*queries.languages, *passages.languages}
+    if missing := [code for code in languages if code not in known]:
+        raise ValueError(
+            f"languages {missing} are neither among those of the queries {queries.languages} nor "
+            f"of the passages {passages.languages}"
+        )
+    chosen = []
+    for role, table in (("queries", queries), ("passages", passages)):
+        codes = [code for code in dict.fromkeys(languages) if code in table.languages]
+        if not codes:
             raise ValueError(
-                f"{path}, line {number + 1}: {len(row)} fields, but the header has {len(rows[0])}"
+                f"languages={list(languages)} leave nothing of the {role}, which are in "
+                f"{table.languages}"
             )
-    return rows[0], rows[1:]
+        chosen.append(table.select_languages(codes))
+    return chosen[0], chosen[1]
+
+
+def _check_pairs(links: NDArray[np.int64], queries: int, passages: int) -> None:
+    if links.ndim != 2 or links.shape[1] < 2 or not len(links):
+        raise ValueError(
+            f"pairs has shape {links.shape}: expected (pairs, 2 + negatives), one pair or more"
+        )
+    for name, column, rows in (
+        ("query", links[:, :1], queries),
+        ("passage", links[:, 1:], passages),
+    ):
+        wrong = column[(column < 0) | (column >= rows)]
+        if len(wrong):
+            raise ValueError(
+                f"pairs name {name} row {wrong[0]}, but there are rows 0 .. {rows - 1}"
+            )
