@@ -1,4 +1,4 @@
-"""The host's trainer, with ``batch_sampler`` as an argument of its own."""
+"""The host's trainer, with ``batch_sampler`` as an argument and :class:`HybridCallback` added."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from sentence_transformers import SentenceTransformerTrainer as HostTrainer
 from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
+from st_hybrid.callback import HybridCallback
+
 __all__ = ["SentenceTransformerTrainer"]
 
 
 class SentenceTransformerTrainer(HostTrainer):
     """``sentence_transformers.SentenceTransformerTrainer`` that also takes ``batch_sampler=``.
+
+    It adds :class:`~st_hybrid.callback.HybridCallback` with the trainer's own loss, ahead of all
+    other callbacks; one among ``callbacks`` takes its place. Everything else is the host's.
 
     Args:
         *args: The host's positional arguments.
@@ -44,3 +49,4 @@ class SentenceTransformerTrainer(HostTrainer):
                 kwargs["args"] = training_args
             args = tuple(positional)
         super().__init__(*args, **kwargs)
+        HybridCallback.attach(self)

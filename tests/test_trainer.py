@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 import st_hybrid
+from st_hybrid.callback import HybridCallback
 from st_hybrid.languages import pair_code
 from st_hybrid.loss import MultilingualContrastiveLoss
 from st_hybrid.parallel import ParallelTexts, build_parallel_dataset, column_prompts
@@ -228,3 +229,58 @@ def test_host_names_are_passed_on(tmp_path: Path, tokenizer: Tokenizer, dataset:
     sampler = trainer.get_train_dataloader().batch_sampler
     found = type(getattr(sampler, "batch_sampler", sampler)).__name__
     assert found.startswith("NoDuplicates")
+
+
+@pytest.mark.parametrize("given", ["none", "instance", "class"])
+def test_the_callback_is_added_once_and_comes_first(
+    tmp_path: Path, tokenizer: Tokenizer, dataset: Dataset, given: str
+) -> None:
+    """Whether the user gave one or not there is one, with the trainer's loss, before all others."""
+    own = HybridCallback(on_changed_settings="warn")
+    callbacks = {"none": None, "instance": [own], "class": [HybridCallback]}[given]
+    model = build_static_encoder(tokenizer, 16)
+    loss = MultilingualContrastiveLoss(model)
+    trainer = st_hybrid.SentenceTransformerTrainer(
+        model=model,
+        args=arguments(tmp_path),
+        train_dataset=dataset,
+        loss=loss,
+        callbacks=callbacks,
+        batch_sampler=HybridBatchSampler,
+    )
+    found = trainer.callback_handler.callbacks
+    assert [isinstance(callback, HybridCallback) for callback in found] == [
+        position == 0 for position in range(len(found))
+    ]
+    assert len(found) > 4  # the host's own are all there
+    assert found[0].loss is loss
+    assert (found[0] is own) == (given == "instance")
+
+
+@pytest.mark.parametrize("where", ["argument", "training arguments"])
+@pytest.mark.parametrize("as_class", [False, True])
+def test_losses_are_logged_by_kind_without_further_ado(
+    tmp_path: Path, tokenizer: Tokenizer, dataset: Dataset, where: str, as_class: bool
+) -> None:
+    """Wherever the sampler is given, and also where the trainer builds the loss itself."""
+    model = build_static_encoder(tokenizer, 16)
+    sampler = HybridBatchSampler.with_options(alpha=0.5)
+    options: dict[str, Any] = {"logging_strategy": "steps", "logging_steps": 10}
+    named: dict[str, Any] = {}
+    if where == "argument":
+        named["batch_sampler"] = sampler
+    else:
+        options["batch_sampler"] = sampler
+    trainer = st_hybrid.SentenceTransformerTrainer(
+        model=model,
+        args=arguments(tmp_path, **options),
+        train_dataset=dataset,
+        loss=MultilingualContrastiveLoss if as_class else MultilingualContrastiveLoss(model),
+        **named,
+    )
+    trainer.train()
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    assert len(logs) == 2
+    for log in logs:
+        found = [log["loss_monolingual"], log["loss_cross_lingual"]]
+        assert min(found) < log["loss"] < max(found)
