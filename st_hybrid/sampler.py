@@ -20,7 +20,8 @@ import xxhash
 from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
-from st_hybrid.drawing import RowDrawer, distinct_capacity
+from st_hybrid.capacity import standing_rows
+from st_hybrid.drawing import RowDrawer
 from st_hybrid.labels import LabelTable, read_labels
 from st_hybrid.languages import LANGUAGES, PAIR_BASE, split_pair_codes
 
@@ -33,7 +34,8 @@ BatchMix = Literal["hybrid", "mixed-monolingual", "row-wise"]
 Weights = Literal["uniform", "size"] | float | Mapping[str, float]
 
 _BATCH_MIXES: Final = ("hybrid", "mixed-monolingual", "row-wise")
-_ROWS_AT_ONCE: Final = 1 << 14
+# Part of what determines the batches: another number gives other ones for the same seed.
+_ROWS_AT_ONCE: Final = 1 << 16
 _CODES: Final = tuple(LANGUAGES)
 
 
@@ -168,6 +170,11 @@ class HybridBatchSampler(DefaultBatchSampler):
         numbers = np.unique(np.concatenate(split_pair_codes(self._table.pairs)))
         return tuple(_CODES[number] for number in numbers)
 
+    @functools.cached_property
+    def queries(self) -> int:
+        """The number of distinct query groups, whatever the languages; counted at first use."""
+        return self._table.count_queries()
+
     def __len__(self) -> int:
         """Rows // batch size, rounded up without ``drop_last``; full steps on several devices."""
         if self.world_size > 1:
@@ -189,7 +196,6 @@ class HybridBatchSampler(DefaultBatchSampler):
             slots = self._plan(plan, min(at_once, full_steps - start), rows_a_step)
             while len(slots):
                 steps = drawer.draw(slots, self._stand_ins)
-                self._check_drawn(steps, rows_a_step)
                 batches = steps.reshape(-1, self.batch_size)  # (steps * devices, batch size)
                 yield from batches.tolist()
                 slots = slots[len(steps) :]
@@ -199,14 +205,21 @@ class HybridBatchSampler(DefaultBatchSampler):
 
     def _plan(self, plan: np.random.Generator, steps: int, width: int) -> NDArray[np.int16]:
         """Choose the pool of every row of the coming steps, shape ``(steps, width)``."""
-        shape = (steps, width)
-        monolingual = plan.random(shape if self.mix == "row-wise" else (steps, 1)) < self.alpha
-        languages = _choose(
-            plan, self._monolingual, self._language_p, (steps, 1) if self.mix == "hybrid" else shape
-        )
-        pairs = _choose(plan, self._cross_lingual, self._pair_p, shape)
-        slots = np.where(monolingual, languages, pairs).astype(np.int16)
-        return np.broadcast_to(slots, shape)
+        slots = np.empty((steps, width), dtype=np.int16)
+        if self.mix == "hybrid":
+            monolingual = plan.random(steps) < self.alpha
+            # One language a step, (monolingual steps, 1), but one pair a row.
+            languages = _choose(plan, self._monolingual, self._language_p, monolingual.sum())
+            slots[monolingual] = languages[:, None]
+        else:
+            monolingual = plan.random(slots.shape) < self.alpha
+            slots[monolingual] = _choose(
+                plan, self._monolingual, self._language_p, monolingual.sum()
+            )
+        rest = slots[~monolingual]
+        pairs = _choose(plan, self._cross_lingual, self._pair_p, rest.size)
+        slots[~monolingual] = pairs.reshape(rest.shape)
+        return slots
 
     def _stand_ins(self, pools: NDArray[Any]) -> NDArray[np.intp]:
         """The pools of a step's kind: what may replace a pool without rows that fit."""
@@ -274,23 +287,16 @@ class HybridBatchSampler(DefaultBatchSampler):
             kinds.append(("the cross-lingual rows", drawn))
         if self.mix != "hybrid":
             kinds.append(("the dataset", self._stand_ins(np.empty(0, dtype=np.int16))))
+        negatives = self._table.groups.shape[1] > 2
+        but = " of which none is another's hard negative" if negatives else ""
         for name, pools in kinds:
-            rows = np.concatenate([self._table.rows(int(pool)) for pool in pools])
-            capacity = distinct_capacity(self._table.groups, rows, width)
-            if capacity < width:
+            found = len(standing_rows(self._table, pools.tolist(), width))
+            if found < width:
                 raise ValueError(
                     f"batch_size={self.batch_size} on {self.world_size} device(s) needs {width} "
-                    f"rows of different queries and passages, but {name} has only {capacity}: "
+                    f"rows of different queries and passages, but {name} has only {found}{but}: "
                     "lower batch_size, add data, or leave the language out"
                 )
-
-    def _check_drawn(self, steps: NDArray[Any], wanted: int) -> None:
-        if steps.shape[1] < wanted:
-            raise ValueError(
-                f"batch_size={self.batch_size} on {self.world_size} device(s) needs {wanted} "
-                f"rows without a conflict, but only {steps.shape[1]} were found: hard negatives "
-                "that are other rows' positives leave too few; lower batch_size or drop negatives"
-            )
 
 
 def _check_settings(alpha: float, mix: str, world_size: int | None) -> None:
@@ -319,11 +325,12 @@ def _choose(
     plan: np.random.Generator,
     pools: NDArray[np.intp],
     probabilities: NDArray[np.float64],
-    shape: tuple[int, int],
+    count: int,
 ) -> NDArray[np.intp]:
-    if not len(pools):
-        return np.zeros(shape, dtype=np.intp)
-    position = np.searchsorted(np.cumsum(probabilities), plan.random(shape), side="right")
+    """Draw pools, independently of each other, shape ``(count,)``."""
+    if not count:
+        return np.empty(0, dtype=np.intp)
+    position = np.searchsorted(np.cumsum(probabilities), plan.random(count), side="right")
     last = np.flatnonzero(probabilities)[-1]  # rounding may leave the sum just below 1
     return np.asarray(pools[np.minimum(position, last)], dtype=np.intp)
 
@@ -341,8 +348,11 @@ def _digest(dataset: Dataset, table: LabelTable) -> tuple[int, int]:
     digest.update(table.pairs.tobytes())
     digest.update(table.starts.tobytes())
     positions = np.linspace(0, len(table) - 1, num=min(len(table), 1024)).astype(np.int64)
-    digest.update(np.ascontiguousarray(table.groups[positions]).tobytes())
-    raw = dataset.with_format(None)  # a transform may be random: it must not change the batches
+    digest.update(table.groups_of(positions).astype(np.int64).tobytes())
+    raw = dataset.with_format("arrow")  # a transform may be random: it must not change the batches
     for row in (0, len(table) - 1):
-        digest.update(repr(sorted(raw[row].items())).encode())
+        values = raw[row].to_pylist()[0]
+        # Numbers and texts alone: where a file lies, for one, may differ between machines.
+        plain = [(name, x) for name, x in values.items() if isinstance(x, int | str)]
+        digest.update(repr(sorted(plain)).encode())
     return divmod(digest.intdigest(), 1 << 64)

@@ -1,8 +1,10 @@
-"""Conflict marking, capacity and row drawing, each against a slow reference."""
+"""Row drawing against an independent bookkeeping of how often each row came."""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,87 +13,137 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from st_hybrid import drawing
-from st_hybrid.drawing import RowDrawer, conflicting_rows, distinct_capacity
+from st_hybrid import drafts, drawing
+from st_hybrid.capacity import standing_rows
+from st_hybrid.drawing import RowDrawer
 from st_hybrid.labels import LabelTable
 
-some_examples = settings(max_examples=60, deadline=None, derandomize=True)
-Rows = list[tuple[int, ...]]
+Row = tuple[int, ...]
 
 
-def rows_of_groups(negatives: int, most: int = 5) -> st.SearchStrategy[Rows]:
-    """Small groups, so that conflicts abound."""
-    group = st.integers(0, most)
-    return st.lists(st.tuples(*[group] * (2 + negatives)), min_size=1, max_size=8)
+def conflict(one: Sequence[int], other: Sequence[int], shared: bool) -> bool:
+    """The rule for two rows, written out."""
+    if one[0] == other[0] or one[1] == other[1] or one[1] in other[2:] or other[1] in one[2:]:
+        return True
+    return shared and (one[0] in other[1:] or other[0] in one[1:])
 
 
-any_rows = st.integers(0, 2).flatmap(rows_of_groups)
-
-
-def conflict(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two rows share a query, a passage, or one's negative is the other's positive."""
-    return one[0] == other[0] or one[1] == other[1] or one[1] in other[2:] or other[1] in one[2:]
-
-
-def table_of(pools: list[int], groups: NDArray[Any]) -> LabelTable:
+def table_of(pools: Sequence[int], groups: Any, shared: bool = False) -> LabelTable:
     """A label table of rows in the given pools."""
     order = np.argsort(pools, kind="stable").astype(np.int32)
     starts = np.concatenate([[0], np.cumsum(np.bincount(pools))])
-    return LabelTable(np.arange(len(starts) - 1), starts, order, groups)
+    return LabelTable(np.arange(len(starts) - 1), starts, order, np.array(groups), shared=shared)
 
 
-@some_examples
-@given(any_rows)
-def test_marked_rows_leave_a_step_without_conflicts(rows: Rows) -> None:
-    """The rest is free of conflicts, each marked row has one, and the first row always stays."""
-    bad = conflicting_rows(np.array([rows, rows[::-1]]))
-    for step, marked in zip((rows, rows[::-1]), bad, strict=True):
-        kept = [row for row, is_bad in zip(step, marked, strict=True) if not is_bad]
-        assert not any(conflict(*two) for two in itertools.combinations(kept, 2))
-        assert not marked[0]
-        for position in np.flatnonzero(marked):
-            assert any(conflict(step[position], other) for other in step[:position])
-
-
-def test_conflicts_by_hand() -> None:
-    """The later of two rows goes, for each rule; a row's negative may be its own positive."""
-    steps = [
-        [(1, 1, 9), (1, 2, 9), (3, 3, 9)],  # one query
-        [(1, 1, 9), (2, 2, 9), (3, 1, 9)],  # one passage
-        [(1, 1, 3), (2, 2, 9), (3, 3, 9)],  # the first's negative is the last's positive
-        [(1, 1, 9), (2, 2, 1), (3, 3, 3)],  # the second's negative is the first's positive
-    ]
-    wanted = [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]
-    assert conflicting_rows(np.array(steps)).astype(int).tolist() == wanted
-
-
-@some_examples
-@given(rows_of_groups(0), st.integers(1, 9))
-def test_capacity_is_the_greatest_number_of_rows_that_fit(rows: Rows, enough: int) -> None:
-    """Brute force over all subsets, told no further than was asked."""
-    fits = max(
-        len(chosen)
-        for size in range(len(rows) + 1)
-        for chosen in itertools.combinations(rows, size)
-        if not any(conflict(*two) for two in itertools.combinations(chosen, 2))
-    )
-    found = distinct_capacity(np.array(rows), np.arange(len(rows)), enough)
-    assert found >= enough if fits >= enough else found == fits
-
-
-@pytest.mark.parametrize("scan_rows", [2, 512])
-@pytest.mark.parametrize("negatives", [0, 1])
-def test_every_row_is_drawn_once_before_any_again(
-    monkeypatch: pytest.MonkeyPatch, scan_rows: int, negatives: int
-) -> None:
-    """Two pools without a way to conflict come out whole, then whole again, in another order."""
-    monkeypatch.setattr(drawing, "_SCAN_ROWS", scan_rows)
-    groups = np.stack([np.arange(60)] * 2 + [np.arange(60) + 1000] * negatives, axis=1)
-    drawer = RowDrawer(table_of([0] * 36 + [1] * 24, groups), np.random.default_rng(0))
-    slots = np.array([[0, 0, 0, 1, 1]] * 24)
+def draw_all(drawer: RowDrawer, slots: NDArray[Any], allowed: Sequence[int]) -> list[list[int]]:
+    """Draw all steps, however many come at once."""
     drawn: list[list[int]] = []
     while len(drawn) < len(slots):
-        drawn += drawer.draw(slots[len(drawn) :], lambda pools: np.unique(pools)).tolist()
+        drawn += drawer.draw(slots[len(drawn) :], lambda _: np.array(allowed)).tolist()
+    return drawn
+
+
+def check_turns(
+    rows: Sequence[Row], pools: Sequence[int], steps: list[list[int]], shared: bool
+) -> int:
+    """No conflict in any step, and no row before its turn.
+
+    A row that came ``n`` times may come again only if every row of its pool that came less often
+    is in the step, or conflicts with another row of it.
+
+    Returns:
+        How many rows came although less often drawn ones of their pool were left out.
+    """
+    came: Counter[int] = Counter()
+    early = 0
+    for step in steps:
+        for one, other in itertools.combinations(step, 2):
+            assert not conflict(rows[one], rows[other], shared)
+        for row in step:
+            waiting = [
+                other
+                for other, pool in enumerate(pools)
+                if pool == pools[row] and other not in step and came[other] < came[row]
+            ]
+            rest = [rows[other] for other in step if other != row]
+            for other in waiting:
+                assert any(conflict(rows[other], kept, shared) for kept in rest)
+            early += bool(waiting)
+        came.update(step)
+    return early
+
+
+@st.composite
+def tight_cases(draw: st.DrawFn) -> dict[str, Any]:
+    """Few groups, many duplicates, hard negatives; pools of one row and of many."""
+    columns = 2 + draw(st.integers(0, 2))
+    most = draw(st.integers(3, 12))
+    rows = draw(st.lists(st.tuples(*[st.integers(0, most)] * columns), min_size=4, max_size=30))
+    pools = sorted(draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows))))
+    names = sorted(set(pools))
+    pools = [names.index(pool) for pool in pools]
+    shared = draw(st.booleans())
+    allowed = sorted(draw(st.sets(st.sampled_from(pools), min_size=1)))
+    width = len(standing_rows(table_of(pools, rows, shared), allowed, draw(st.integers(1, 7))))
+    flat = draw(st.lists(st.sampled_from(allowed), min_size=16 * width, max_size=16 * width))
+    slots = np.array(flat, dtype=np.int16).reshape(16, width)
+    return {"rows": rows, "pools": pools, "shared": shared, "allowed": allowed, "slots": slots}
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(tight_cases(), st.integers(0, 9), st.sampled_from([1, 4, 32]))
+def test_no_row_comes_before_its_turn(case: dict[str, Any], seed: int, fewest: int) -> None:
+    """Every step is full, free of conflicts, of the pools allowed, and no row comes early."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_FEWEST_STEPS", fewest)
+        table = table_of(case["pools"], case["rows"], case["shared"])
+        drawer = RowDrawer(table, np.random.default_rng(seed))
+        steps = draw_all(drawer, case["slots"], case["allowed"])
+    assert [len(step) for step in steps] == [case["slots"].shape[1]] * 16
+    assert {case["pools"][row] for step in steps for row in step} <= set(case["allowed"])
+    check_turns(case["rows"], case["pools"], steps, case["shared"])
+
+
+@pytest.mark.parametrize("negatives", [0, 2])
+@pytest.mark.parametrize("pool_rows", [40, 300])
+def test_whole_epochs_keep_every_turn(pool_rows: int, negatives: int) -> None:
+    """Three hundred steps over pools that run out again and again, drawn many at once."""
+    rng = np.random.default_rng(3)
+    rows = [
+        (q, q // 2, *rng.integers(pool_rows, size=negatives).tolist())
+        for q in rng.integers(pool_rows, size=4 * pool_rows).tolist()
+    ]
+    pools = np.repeat(np.arange(4), pool_rows).tolist()
+    mixed = rng.integers(4, size=(300, 12)).astype(np.int16)
+    single = np.repeat(rng.integers(4, size=(300, 1)), 12, axis=1).astype(np.int16)
+    for slots, allowed in ((mixed, range(4)), (single, None)):
+        drawer = RowDrawer(table_of(pools, rows), rng.spawn(1)[0])
+        steps: list[list[int]] = []
+        calls = 0
+        while len(steps) < 300:
+            rest = slots[len(steps) :]
+            stand_ins = np.array(allowed) if allowed else rest[0, :1].astype(np.intp)
+            steps += drawer.draw(rest, lambda _, given=stand_ins: given).tolist()
+            calls += 1
+        early = check_turns(rows, pools, steps, shared=False)
+        if pool_rows == 40:  # every row conflicts with many: some must be left out for long
+            assert early > 0
+            continue
+        assert calls < 100  # steps come many at once, although each pool is used up three times
+        for step, wanted in zip(steps, slots.tolist(), strict=True):
+            own = Counter(pools[row] for row in step)
+            for pool in Counter(wanted) - own:  # another pool stood in: nothing of this one fits
+                for row in (n for n, x in enumerate(pools) if x == pool and n not in step):
+                    assert any(conflict(rows[row], rows[other], False) for other in step)
+
+
+@pytest.mark.parametrize("negatives", [0, 1])
+def test_every_row_is_drawn_once_before_any_again(negatives: int) -> None:
+    """Two pools without a way to conflict come out whole, then whole again, in another order."""
+    groups = np.stack([np.arange(60)] * 2 + [np.arange(60) + 1000] * negatives, axis=1)
+    drawer = RowDrawer(table_of([0] * 36 + [1] * 24, groups), np.random.default_rng(0))
+    slots = np.array([[0, 0, 0, 1, 1]] * 24, dtype=np.int16)
+    drawn = draw_all(drawer, slots, [0, 1])
     for pool, rounds in ((range(36), 2), (range(36, 60), 2)):
         rows = [row for step in drawn for row in step if row in pool]
         cycles = [rows[n * len(pool) : (n + 1) * len(pool)] for n in range(rounds)]
@@ -99,38 +151,58 @@ def test_every_row_is_drawn_once_before_any_again(
         assert cycles[0] != cycles[1] != list(pool)
 
 
-@some_examples
-@given(any_rows, st.data())
-def test_a_single_step_is_maximal(rows: Rows, data: st.DataObject) -> None:
-    """It never has a conflict, and comes out short only where no further row would fit."""
-    wanted = data.draw(st.integers(1, len(rows)))
-    drawer = RowDrawer(table_of([0] * len(rows), np.array(rows)), np.random.default_rng(1))
-    everything = np.zeros(1, dtype=np.intp)
-    step = drawer.draw(np.zeros((1, wanted), dtype=np.int16), lambda _: everything)[0].tolist()
-    taken = [rows[row] for row in step]
-    assert not any(conflict(*two) for two in itertools.combinations(taken, 2))
-    if len(rows[0]) == 2:  # without negatives the step is the greatest there is
-        capacity = distinct_capacity(np.array(rows), np.arange(len(rows)), wanted)
-        assert len(step) == min(wanted, capacity)
-    elif len(step) < wanted:
-        assert all(any(conflict(row, other) for other in taken) for row in rows if row not in taken)
+def test_a_draft_ends_where_a_pool_cannot_go_on() -> None:
+    """Steps that come out are kept; the one that has no sound choice of rows ends the draft."""
+    groups = np.array([(n, n) for n in range(8)] + [(8, 8), (8, 9)])
+    table = table_of([0] * 8 + [1] * 2, groups)
+    slots = np.array([[0, 1], [0, 1], [1, 1], [0, 0]], dtype=np.int16)
+    pools = drafts.RowPools(table)
+    draft = drafts.StepDraft(table, pools, slots, np.random.default_rng(0))
+    draft.resolve()
+    rows = draft.commit()
+    assert rows.shape == (2, 2)
+    assert sorted(rows[:, 1].tolist()) == [8, 9]
+    assert pools.begin.tolist() == [2, 8]
 
 
-def test_rows_of_a_dead_end_are_not_lost() -> None:
-    """A rescued step gives back what the dead end took: those rows are still drawn in the cycle."""
-    edges = np.array([(n, p) for n in range(8) for p in (n, n + 1) if p < 8])
-    diagonal = set(np.flatnonzero(edges[:, 0] == edges[:, 1]).tolist())
-    table = table_of([0] * len(edges), edges)
-    rescued = 0
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(tight_cases(), st.data())
+def test_a_step_too_large_is_as_full_as_can_be(case: dict[str, Any], data: st.DataObject) -> None:
+    """Asked for more rows than fit together, it gives as many as do, with negatives as well."""
+    table = table_of(case["pools"], case["rows"], case["shared"])
+    wanted = data.draw(st.integers(1, len(case["rows"])))
+    capacity = len(standing_rows(table, case["allowed"], wanted))
+    slots = np.full((1, wanted), case["allowed"][0], dtype=np.int16)
+    drawer = RowDrawer(table, np.random.default_rng(1))
+    (step,) = draw_all(drawer, slots, case["allowed"])
+    assert len(step) == capacity
+    check_turns(case["rows"], case["pools"], [step], case["shared"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_dead_end_draws_nothing_early(seed: int) -> None:
+    """A chain has one full step; the rows of the dead end are still drawn in their cycle."""
+    edges = [(n, p) for n in range(8) for p in (n, n + 1) if p < 8]
+    diagonal = {n for n, (query, passage) in enumerate(edges) if query == passage}
+    drawer = RowDrawer(table_of([0] * len(edges), edges), np.random.default_rng(seed))
     pool = np.zeros(1, dtype=np.intp)
-    for seed in range(20):
-        drawer = RowDrawer(table, np.random.default_rng(seed))
-        full = drawer.draw(np.zeros((1, 8), dtype=np.int16), lambda _: pool)[0]
-        assert set(full.tolist()) == diagonal
-        # The seven other rows fit together, so a full cycle draws exactly them.
-        rest = [
-            drawer.draw(np.zeros((1, 1), dtype=np.int16), lambda _: pool)[0, 0]
-            for _ in range(len(edges) - 8)
-        ]
-        rescued += set(rest) == set(range(len(edges))) - diagonal
-    assert rescued == 20
+    (full,) = drawer.draw(np.zeros((1, 8), dtype=np.int16), lambda _: pool).tolist()
+    assert set(full) == diagonal
+    rest = draw_all(drawer, np.zeros((7, 1), dtype=np.int16), [0])
+    assert {row for (row,) in rest} == set(range(len(edges))) - diagonal
+
+
+def test_a_bounded_search_falls_back_on_the_step_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the programme finds nothing, the step is the one that was found when it was checked."""
+    edges = [(n, p, 99) for n in range(6) for p in (n, n + 1) if p < 6]
+    table = table_of([0] * len(edges), edges)
+    known = standing_rows(table, [0], 6)
+    assert len(known) == 6
+    monkeypatch.setattr(drawing.ScarceRows, "fullest_step", lambda self: np.empty(0, np.int64))
+    monkeypatch.setattr(drawing, "standing_rows", lambda *_: known)
+    steps = draw_all(
+        RowDrawer(table, np.random.default_rng(0)), np.zeros((9, 6), dtype=np.int16), [0]
+    )
+    assert {tuple(sorted(step)) for step in steps} == {tuple(sorted(known.tolist()))}
