@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
+from st_hybrid.commands import clear_errors
+from st_hybrid.commands.tasks import tasks
+from st_hybrid.commands.translate import translate
+
 __all__ = ["main"]
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _FORMATS = ("md", "csv", "html", "json")
-
-
-def _clear_errors(command: _Command) -> _Command:
-    """Show an error of input as one line and exit with 1: a traceback helps nobody there."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- passes anything through
-        try:
-            return command(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
-
-    return run  # type: ignore[return-value]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="st-hybrid")
 def main() -> None:
     """Train and evaluate multilingual retrieval without favouring a language."""
+
+
+@main.group()
+def data() -> None:
+    """Make parallel training data."""
+
+
+data.add_command(translate)
+main.add_command(tasks)
 
 
 @main.command()
@@ -44,7 +40,7 @@ def main() -> None:
 )
 @click.option("--steps", type=click.IntRange(min=1), default=600, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@_clear_errors
+@clear_errors
 def demo(output: Path, steps: int, seed: int) -> None:
     """Train three tiny encoders on an embedded corpus and compare them.
 
@@ -74,7 +70,7 @@ def demo(output: Path, steps: int, seed: int) -> None:
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Evaluate anew what the folder holds already.")
-@_clear_errors
+@clear_errors
 def evaluate(
     model: str,
     tasks: tuple[str, ...],
@@ -115,7 +111,7 @@ def leaderboard() -> None:
 )
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="md", show_default=True)
 @click.option("--output", default="-", show_default=True, help="File to write, '-' for stdout.")
-@_clear_errors
+@clear_errors
 def export(results: tuple[Path, ...], format_: str, output: str) -> None:
     """Write the leaderboard of all result files found."""
     from st_hybrid.leaderboard import export as write
