@@ -56,13 +56,13 @@ def main() -> None:
     parser.add_argument("--trainer", choices=["stock", "ours"], default="stock")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--dimensions", type=int, default=256)
+    parser.add_argument("--dimensions", type=int, default=512)
     parser.add_argument("--vocabulary", type=int, default=80_000)
     parser.add_argument(
         "--tokenizer", type=Path, help="tokenizer.json of another run: compare models with one"
     )
     parser.add_argument("--learning-rate", type=float, default=0.01)
-    parser.add_argument("--dropout", type=float, default=0.4)
+    parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -9,11 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from st_hybrid.loss import MultilingualContrastiveLoss
+    from st_hybrid.callback import HybridCallback
+    from st_hybrid.evaluator import MultilingualRetrievalEvaluator
+    from st_hybrid.loss import CachedMultilingualContrastiveLoss, MultilingualContrastiveLoss
+    from st_hybrid.multi_dataset import HybridMultiDatasetBatchSampler
     from st_hybrid.parallel import (
         ParallelTexts,
         build_parallel_dataset,
         column_prompts,
+        combine_parallel_datasets,
         read_pairs,
         read_parallel_texts,
     )
@@ -21,18 +25,27 @@ if TYPE_CHECKING:
     from st_hybrid.trainer import SentenceTransformerTrainer
 
 __all__ = [
+    "CachedMultilingualContrastiveLoss",
     "HybridBatchSampler",
+    "HybridCallback",
+    "HybridMultiDatasetBatchSampler",
     "MultilingualContrastiveLoss",
+    "MultilingualRetrievalEvaluator",
     "ParallelTexts",
     "SentenceTransformerTrainer",
     "build_parallel_dataset",
     "column_prompts",
+    "combine_parallel_datasets",
     "read_pairs",
     "read_parallel_texts",
 ]
 
 _MODULES = {
+    "CachedMultilingualContrastiveLoss": "loss",
     "HybridBatchSampler": "sampler",
+    "HybridCallback": "callback",
+    "HybridMultiDatasetBatchSampler": "multi_dataset",
+    "MultilingualRetrievalEvaluator": "evaluator",
     "MultilingualContrastiveLoss": "loss",
     "SentenceTransformerTrainer": "trainer",
 }

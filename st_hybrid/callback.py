@@ -27,6 +27,7 @@ from st_hybrid.batch_settings import (
     describe_changes,
 )
 from st_hybrid.loss import KINDS
+from st_hybrid.loss_check import check_loss
 
 if TYPE_CHECKING:
     from sentence_transformers.base.trainer import BaseTrainer
@@ -77,8 +78,9 @@ class HybridCallback(TrainerCallback):
 
     Raises:
         TypeError: If ``loss`` is no module and no mapping of modules.
-        ValueError: If ``on_changed_settings`` is neither of the two; and when training resumes
-            with changed settings.
+        ValueError: If ``on_changed_settings`` is neither of the two; when training begins with a
+            loss that would take language labels for its targets; and when training resumes with
+            changed settings.
     """
 
     def __init__(
@@ -150,6 +152,8 @@ class HybridCallback(TrainerCallback):
         )
         if not self._settings:
             return
+        if self.loss is not None:
+            check_loss(self.loss)
         # The host declares a list of callbacks, and makes it a dict of what they save.
         saved = cast("dict[str, Any]", state.stateful_callbacks)
         if state.global_step > 0:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from sentence_transformers.base.sampler import ProportionalBatchSampler
+from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
 import st_hybrid
 from st_hybrid.batch_settings import collect_settings
@@ -267,3 +268,14 @@ def test_datasets_are_told_apart_by_name(tmp_path: Path, rows: Dataset, own: boo
     assert "`batch_sampler`: questions: HybridBatchSampler(alpha=0.7" in text
     assert "; sentences: HybridBatchSampler(alpha=0.2" in text
     assert ("multi_dataset_batch_sampler`: Mixer(weights='rows')" in text) == own
+
+
+def test_losses_of_labels_are_refused_when_training_begins(tmp_path: Path, rows: Dataset) -> None:
+    """A loss that would take the numbers of languages for scores is named before the first step."""
+    trainer = make_trainer(tmp_path, rows)
+    trainer.loss = CoSENTLoss(trainer.model)
+    callback = HybridCallback.attach(trainer)
+    callback.loss = trainer.loss
+    with pytest.raises(ValueError, match="loss is, or wraps, CoSENTLoss, whose target is"):
+        trainer.train()
+    assert trainer.state.global_step == 0

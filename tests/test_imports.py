@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNNERS = ("st_hybrid.trainer", "st_hybrid.callback")
 HEAVY = ("torch", "transformers", "sentence_transformers")
 
 
@@ -84,11 +85,16 @@ def test_the_library_does_not_need_the_mteb_side(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "strangers"),
     [
-        ("sampler", ("st_hybrid.loss", "st_hybrid.parallel", "st_hybrid.trainer")),
+        ("sampler", ("st_hybrid.loss", "st_hybrid.parallel", *RUNNERS)),
+        ("multi_dataset", ("st_hybrid.loss", "st_hybrid.parallel", *RUNNERS)),
         ("labels", ("st_hybrid.loss", "st_hybrid.parallel", "st_hybrid.sampler")),
         ("drawing", ("st_hybrid.loss", "st_hybrid.parallel", "st_hybrid.sampler", *HEAVY)),
-        ("loss", ("st_hybrid.sampler", "st_hybrid.parallel", "st_hybrid.trainer")),
-        ("parallel", ("st_hybrid.sampler", "st_hybrid.loss", "st_hybrid.trainer")),
+        ("loss", ("st_hybrid.sampler", "st_hybrid.parallel", *RUNNERS)),
+        ("parallel", ("st_hybrid.sampler", "st_hybrid.loss", *RUNNERS)),
+        ("batch_settings", ("st_hybrid.loss", "st_hybrid.parallel", *RUNNERS)),
+        ("callback", ("st_hybrid.parallel", "st_hybrid.trainer")),
+        ("subsets", ("mteb", *HEAVY)),
+        ("quality", ("mteb", *HEAVY)),
         ("languages", ("st_hybrid", "mteb", *HEAVY)),
         ("ranking", ("mteb", "transformers", "sentence_transformers")),
         ("tiles", ("mteb", "transformers", "sentence_transformers")),
