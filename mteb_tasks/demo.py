@@ -11,10 +11,11 @@ import hashlib
 import json
 from typing import Final, cast
 
-from mteb.abstasks.task_metadata import PromptDict, TaskMetadata
+from mteb.abstasks.task_metadata import PromptDict
 
 from mteb_tasks.collection import Collection, Texts
 from mteb_tasks.retrieval import MultilingualRetrieval, Setting, task_class
+from mteb_tasks.statistics import CachedStatisticsMetadata
 from mteb_tasks.subsets import eval_languages
 from st_hybrid.demo.corpus import demo_corpus
 
@@ -80,7 +81,7 @@ def _make_task(setting: Setting) -> type[MultilingualRetrieval]:
         """The demo's test facts, built once a process for the three tasks."""
         return load()
 
-    metadata = TaskMetadata(
+    metadata = CachedStatisticsMetadata(
         name=name,
         description=(
             "The demo of st-hybrid: find the sentence that answers a question, among sentences "

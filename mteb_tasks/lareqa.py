@@ -114,11 +114,14 @@ def load(pinned: PinnedSet) -> Collection:
 
     Raises:
         MissingFilesError: If files are neither here nor may they be downloaded.
-        ChecksumError: If a file is not the pinned one.
+        ChecksumError: If a file on the server is not the pinned one.
         DownloadError: If a download fails.
     """
     if pinned.name in _LICENCE_CONFLICTS:
-        logger.info("%s: the licence is unclear: %s.", pinned.name, _LICENCE_CONFLICTS[pinned.name])
+        logger.warning(
+            "%s: its licence is unclear: %s. The stricter one forbids commercial use.",
+            *(pinned.name, _LICENCE_CONFLICTS[pinned.name]),
+        )
     found = locate(pinned)
     files = dict(
         zip(languages_of(pinned), (found[file.path] for file in pinned.files), strict=True)

@@ -1,12 +1,11 @@
 """Pinned files: taken from a local folder or the cache, else downloaded, and always checked.
 
-The files of a set are looked for in this order, and every one is compared with its pinned
-SHA-256 before it is used:
+Each file of a set is looked for in this order, and compared with its pinned SHA-256 before it is
+used. So it does not matter for a result where a file came from:
 
 1. the folder that ``ST_HYBRID_DATA`` names, which holds the set's files as
    ``xquad-r/en.json`` or ``lareqa/xquad-r/en.json``. This folder is the user's own: it is only
-   read, a wrong file in it is an error, and so is a set of which only some files are there.
-   A folder that holds nothing of the set is passed over;
+   read. What is missing or damaged there is named in the log and taken from the places below;
 2. the cache: ``ST_HYBRID_CACHE``, else ``st-hybrid`` in ``XDG_CACHE_HOME`` or ``~/.cache``.
    A damaged file in it is named in the log and fetched again;
 3. the set's address on the web. ``ST_HYBRID_MIRROR`` names another address to use in its place
@@ -36,6 +35,7 @@ __all__ = [
     "MissingFilesError",
     "PinnedFile",
     "PinnedSet",
+    "cache_folder",
     "locate",
 ]
 
@@ -93,21 +93,43 @@ def locate(pinned: PinnedSet) -> dict[str, Path]:
         For each file's :attr:`PinnedFile.path` where it lies; the contents have been checked.
 
     Raises:
-        MissingFilesError: If ``ST_HYBRID_DATA`` names no folder or one that holds only a part of
-            the set, or if files would have to be downloaded while offline.
-        ChecksumError: If a file in the user's own folder, or on the server, is another one.
+        MissingFilesError: If ``ST_HYBRID_DATA`` names no folder, or if files would have to be
+            downloaded while offline.
+        ChecksumError: If a file on the server is another one.
         DownloadError: If a download fails.
         OSError: If the cache cannot be written to.
     """
-    local = _local_folder(pinned)
-    if local is not None:
-        return _from_own_folder(pinned, local)
-    cache = _cache_folder() / pinned.folder
-    _download_into(cache, pinned, [file for file in pinned.files if not _is_cached(cache, file)])
-    return {file.path: cache / file.path for file in pinned.files}
+    found = _from_own_folder(pinned)
+    cache = cache_folder() / pinned.folder
+    wanted = [file for file in pinned.files if file.path not in found]
+    _download_into(cache, pinned, [file for file in wanted if not _is_cached(cache, file)])
+    return {file.path: found.get(file.path, cache / file.path) for file in pinned.files}
 
 
-def _local_folder(pinned: PinnedSet) -> Path | None:
+def _from_own_folder(pinned: PinnedSet) -> dict[str, Path]:
+    """The files of a set that the user's own folder holds, whole and unchanged."""
+    folder = _own_folder(pinned)
+    if folder is None:
+        return {}
+    found = {f.path: folder / f.path for f in pinned.files if (folder / f.path).is_file()}
+    missing = [file.path for file in pinned.files if file.path not in found]
+    if missing:
+        logger.warning(
+            "%s: %s lacks %d of the %d files of %s: %s. They are taken from the cache or the web.",
+            *(DATA_VARIABLE, folder, len(missing), len(pinned.files), pinned.name),
+            ", ".join(missing),
+        )
+    for file in pinned.files:
+        if file.path in found and (actual := sha256_of(found[file.path])) != file.sha256:
+            logger.warning(
+                "%s is not the file that %s is pinned to: its SHA-256 is %s, expected %s. It is "
+                "left as it is, and the published file is taken from the cache or the web.",
+                *(found.pop(file.path), pinned.name, actual, file.sha256),
+            )
+    return found
+
+
+def _own_folder(pinned: PinnedSet) -> Path | None:
     """The folder of the user's that holds the set or a part of it, if there is one."""
     value = os.environ.get(DATA_VARIABLE)
     if not value:
@@ -128,27 +150,13 @@ def _local_folder(pinned: PinnedSet) -> Path | None:
     return None
 
 
-def _from_own_folder(pinned: PinnedSet, folder: Path) -> dict[str, Path]:
-    missing = [file.path for file in pinned.files if not (folder / file.path).is_file()]
-    if missing:
-        # Taking the rest from elsewhere would hide that this folder is not what its owner thinks.
-        raise MissingFilesError(
-            f"{DATA_VARIABLE}: {folder} lacks {len(missing)} of the {len(pinned.files)} files of "
-            f"{pinned.name}: {', '.join(missing)}. Add them, or unset {DATA_VARIABLE} to have the "
-            "whole set downloaded."
-        )
-    for file in pinned.files:
-        actual = sha256_of(folder / file.path)
-        if actual != file.sha256:
-            raise ChecksumError(
-                f"{folder / file.path} is not the file that {pinned.name} is pinned to: its "
-                f"SHA-256 is {actual}, expected {file.sha256}. Replace it by the published file, "
-                f"or unset {DATA_VARIABLE} to have it downloaded."
-            )
-    return {file.path: folder / file.path for file in pinned.files}
+def cache_folder() -> Path:
+    """Where downloads and what is computed from data are kept.
 
-
-def _cache_folder() -> Path:
+    Returns:
+        ``ST_HYBRID_CACHE``, else ``st-hybrid`` in ``XDG_CACHE_HOME`` or ``~/.cache``; it need not
+        exist yet.
+    """
     own = os.environ.get(CACHE_VARIABLE)
     if own:
         return Path(own).expanduser()
@@ -176,7 +184,7 @@ def _download_into(cache: Path, pinned: PinnedSet, files: Sequence[PinnedFile]) 
     forbidding = next((v for v in OFFLINE_VARIABLES if _is_set(v)), None)
     if forbidding:
         raise MissingFilesError(
-            f"{pinned.name} needs {names}, not found in {DATA_VARIABLE} "
+            f"{pinned.name} needs {names}, not found whole in {DATA_VARIABLE} "
             f"({os.environ.get(DATA_VARIABLE) or 'not set'}) nor in the cache ({cache}), and "
             f"{forbidding}={os.environ[forbidding]} forbids downloading. Unset {forbidding}, or "
             f"let {DATA_VARIABLE} name a folder that holds them."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from datasets import Dataset
 
@@ -13,10 +13,21 @@ from st_hybrid.languages import get_language
 if TYPE_CHECKING:
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
 
-__all__ = ["Setting", "as_texts", "build_subsets", "eval_languages", "subset_languages"]
+__all__ = [
+    "SETTINGS",
+    "Setting",
+    "answerable_subsets",
+    "as_texts",
+    "build_subsets",
+    "eval_languages",
+    "subset_languages",
+]
 
 Setting = Literal["mono", "cross", "multi"]
 """Queries and passages in one language, in two different ones, or passages of all languages."""
+
+SETTINGS: Final[tuple[Setting, ...]] = ("mono", "cross", "multi")
+"""All settings, in the papers' order."""
 
 
 def subset_languages(
@@ -64,6 +75,31 @@ def eval_languages(setting: Setting, languages: Sequence[str]) -> dict[str, list
         subset: [get_language(code).mteb_code for code in dict.fromkeys((query, *passages))]
         for subset, (query, passages) in subset_languages(setting, languages).items()
     }
+
+
+def answerable_subsets(setting: Setting, collection: Collection) -> list[str]:
+    """The subsets of a setting in which a query has a relevant passage.
+
+    Args:
+        setting: The setting.
+        collection: Queries, passages and relevance.
+
+    Returns:
+        Their names, in the order of :func:`subset_languages`. In multi there are none where a
+        language has no passages, or there is one language only: then there is no pool to search.
+    """
+    sizes = [len(passages) for passages in collection.passages.values()]
+    if setting == "multi" and not (len(sizes) > 1 and all(sizes)):
+        return []
+    return [
+        subset
+        for subset, (asked_in, searched) in subset_languages(setting, collection.languages).items()
+        if any(
+            collection.relevant.get(language, {}).get(query)
+            for language in searched
+            for query in collection.queries[asked_in].ids
+        )
+    ]
 
 
 def build_subsets(

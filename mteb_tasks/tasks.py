@@ -3,28 +3,37 @@
 Subsets are named *query language - passage language*: ``en-de`` asks in English and searches
 German sentences. That is the order of the papers and of cross-lingual retrieval in general; mteb's
 own ``MLQARetrieval`` writes it the other way round (its ``zho-eng`` asks in English).
+
+A pair of languages keeps the questions that exist in both. In MLQA-R these are 161 (Arabic and
+Spanish) to 517 (Arabic and English); a result's ``n_queries`` and ``n_relevant`` say how many.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
-from mteb.abstasks.task_metadata import PromptDict, SampleCreationMethod, TaskMetadata
+from mteb.abstasks.task_metadata import PromptDict, SampleCreationMethod
 from mteb.types import Licenses
 
 from mteb_tasks import lareqa
 from mteb_tasks.collection import Collection
-from mteb_tasks.retrieval import (
-    MultilingualRetrieval,
-    Setting,
-    eval_languages,
-    task_class,
-)
+from mteb_tasks.retrieval import MultilingualRetrieval, Setting, eval_languages
 from mteb_tasks.sources import PinnedSet
+from mteb_tasks.statistics import PackagedStatisticsMetadata
+from st_hybrid.bias import chance_rank_distance, query_rank_distances
+from st_hybrid.ranking import Ranks
+
+if TYPE_CHECKING:
+    from mteb.abstasks import AbsTask
 
 __all__ = [
+    "LAREQA_TASKS",
+    "MIRACL_TASKS",
     "TASKS",
+    "LareqaRetrieval",
     "MLQARetrievalCross",
     "MLQARetrievalMono",
     "MLQARetrievalMulti",
@@ -48,34 +57,36 @@ _SETTINGS: Final[dict[Setting, str]] = {
 # One for all tasks of a set, so that they can share the encodings, and for all languages.
 _PROMPT: Final = "Given a question, retrieve the sentences that answer it, in whatever language."
 
+# The keys of the entries begin with the sets' names, so that LAReQA's comes first when they are
+# sorted, as mteb wants them: the first one is the one that mteb cites in a text.
 _LAREQA: Final = r"""
-@inproceedings{roy-etal-2020-lareqa,
+@inproceedings{lareqa-roy-etal-2020,
+  archiveprefix = {arXiv},
   author = {Roy, Uma and Constant, Noah and Al-Rfou, Rami and Barua, Aditya and Phillips, Aaron and Yang, Yinfei},
   booktitle = {Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
   eprint = {2004.05484},
-  archiveprefix = {arXiv},
   title = {{LAReQA}: Language-Agnostic Answer Retrieval from a Multilingual Pool},
   year = {2020},
 }
 """  # noqa: E501
 
 _XQUAD: Final = r"""
-@inproceedings{artetxe-etal-2020-cross,
+@inproceedings{xquad-artetxe-etal-2020,
+  archiveprefix = {arXiv},
   author = {Artetxe, Mikel and Ruder, Sebastian and Yogatama, Dani},
   booktitle = {Proceedings of the 58th Annual Meeting of the Association for Computational Linguistics},
   eprint = {1910.11856},
-  archiveprefix = {arXiv},
   title = {On the Cross-lingual Transferability of Monolingual Representations},
   year = {2020},
 }
 """  # noqa: E501
 
 _MLQA: Final = r"""
-@inproceedings{lewis-etal-2020-mlqa,
+@inproceedings{mlqa-lewis-etal-2020,
+  archiveprefix = {arXiv},
   author = {Lewis, Patrick and Oguz, Barlas and Rinott, Ruty and Riedel, Sebastian and Schwenk, Holger},
   booktitle = {Proceedings of the 58th Annual Meeting of the Association for Computational Linguistics},
   eprint = {1910.07475},
-  archiveprefix = {arXiv},
   title = {{MLQA}: Evaluating Cross-lingual Extractive Question Answering},
   year = {2020},
 }
@@ -89,27 +100,32 @@ class _Facts:
     Attributes:
         pinned: The set's files.
         stem: What the tasks' names begin with.
+        title: What people see.
         description: What the set is.
         license: Its licence.
         date: When its text was collected and translated.
         sample_creation: How its text came about.
         adapted_from: mteb's task on the same text: a model trained on that one knows this set.
-        citation: Its BibTeX entries.
+        citation: Its BibTeX entry, beside LAReQA's.
+        most_languages: In how many languages a question exists at most, where that varies.
     """
 
     pinned: PinnedSet
     stem: str
+    title: str
     description: str
     license: Licenses
     date: tuple[str, str]
     sample_creation: SampleCreationMethod
     adapted_from: str
     citation: str
+    most_languages: int | None
 
 
 _XQUAD_R: Final = _Facts(
     pinned=lareqa.XQUAD_R,
     stem="XQuADRetrieval",
+    title="XQuAD-R",
     description=(
         "XQuAD-R (LAReQA): find the sentence that answers a question. 1,190 questions on 240 "
         "Wikipedia paragraphs of SQuAD, translated into ten languages by professionals; every "
@@ -119,12 +135,14 @@ _XQUAD_R: Final = _Facts(
     date=("2016-06-16", "2019-10-25"),
     sample_creation="human-translated",
     adapted_from="XQuADRetrieval",
-    citation=_LAREQA + _XQUAD,
+    citation=_XQUAD,
+    most_languages=None,
 )
 
 _MLQA_R: Final = _Facts(
     pinned=lareqa.MLQA_R,
     stem="MLQARetrieval",
+    title="MLQA-R (LAReQA, sentences)",
     description=(
         "MLQA-R (LAReQA, sentences): find the sentence that answers a question. The development "
         "questions of MLQA, each in two to four of seven languages, on Wikipedia paragraphs "
@@ -135,18 +153,65 @@ _MLQA_R: Final = _Facts(
     date=("2019-01-01", "2019-10-16"),
     sample_creation="found",
     adapted_from="MLQARetrieval",
-    citation=_LAREQA + _MLQA,
+    citation=_MLQA,
+    most_languages=4,
 )
 
 
-def _make_task(facts: _Facts, setting: Setting) -> type[MultilingualRetrieval]:
+class LareqaRetrieval(MultilingualRetrieval):
+    """Abstract base of the tasks on LAReQA's sets.
+
+    Where a question exists in some of the languages only, the Multi task also gives rank distance
+    over those in the most languages, whose distances can be compared: in MLQA-R
+    ``rank_distance_4_languages``, ``rank_distance_of_chance_4_languages`` and
+    ``rank_distance_queries_4_languages``.
+
+    Attributes:
+        title: The set's name as people should see it. It tells the sets from mteb's tasks on the
+            paragraphs of XQuAD and MLQA.
+        pinned: The set's files.
+        most_languages: In how many languages a question exists at most, where that varies.
+    """
+
+    title: ClassVar[str]
+    pinned: ClassVar[PinnedSet]
+    most_languages: ClassVar[int | None]
+
+    @classmethod
+    def load_collection(cls) -> Collection:
+        """Load the set, once per process for its three tasks.
+
+        Returns:
+            The set in all of its languages.
+        """
+        return lareqa.load(cls.pinned)
+
+    def _tie_and_bias_scores(self, ranks: Ranks) -> dict[str, float]:
+        scores = super()._tie_and_bias_scores(ranks)
+        if self.setting == "multi" and self.most_languages is not None:
+            scores |= _rank_distance_in(ranks, self.most_languages)
+        return scores
+
+
+def _rank_distance_in(ranks: Ranks, n_languages: int) -> dict[str, float]:
+    """Rank distance over the queries with exactly so many relevant passages, one a language."""
+    chosen = ranks.counts[ranks.counts > 1] == n_languages
+    distances = query_rank_distances(ranks)[chosen]
+    suffix = f"{n_languages}_languages"
+    scores: dict[str, float] = {f"rank_distance_queries_{suffix}": len(distances)}
+    if len(distances):
+        least = n_languages - 1
+        chance = float(chance_rank_distance(n_languages, ranks.pool_size))
+        mean = float(distances.mean())
+        scores[f"rank_distance_{suffix}"] = mean
+        if chance > least:  # else every passage is relevant, and all rankings have one distance
+            scores[f"rank_distance_of_chance_{suffix}"] = (mean - least) / (chance - least)
+    return scores
+
+
+def _make_task(facts: _Facts, setting: Setting) -> type[LareqaRetrieval]:
     name = facts.stem + setting.capitalize()
-
-    def load_collection(cls: type[MultilingualRetrieval]) -> Collection:
-        """Load the set, once per process for its three tasks."""
-        return lareqa.load(facts.pinned)
-
-    metadata = TaskMetadata(
+    metadata = PackagedStatisticsMetadata(
         name=name,
         description=f"{facts.description} {_SETTINGS[setting]}",
         reference="https://arxiv.org/abs/2004.05484",
@@ -164,12 +229,21 @@ def _make_task(facts: _Facts, setting: Setting) -> type[MultilingualRetrieval]:
         annotations_creators="derived",
         dialect=[],
         sample_creation=facts.sample_creation,
-        bibtex_citation=facts.citation,
+        bibtex_citation=_LAREQA + facts.citation,
         prompt=cast(PromptDict, {"query": _PROMPT}),
         adapted_from=[facts.adapted_from],
         is_public=True,
     )
-    return task_class(__name__, metadata, setting, load_collection)
+    attributes = {
+        "__doc__": metadata.description,
+        "__module__": __name__,
+        "metadata": metadata,
+        "setting": setting,
+        "title": facts.title,
+        "pinned": facts.pinned,
+        "most_languages": facts.most_languages,
+    }
+    return type(name, (LareqaRetrieval,), attributes)
 
 
 XQuADRetrievalMono, XQuADRetrievalCross, XQuADRetrievalMulti = (
@@ -179,7 +253,7 @@ MLQARetrievalMono, MLQARetrievalCross, MLQARetrievalMulti = (
     _make_task(_MLQA_R, setting) for setting in _SETTINGS
 )
 
-TASKS: Final[tuple[type[MultilingualRetrieval], ...]] = (
+LAREQA_TASKS: Final[tuple[type[LareqaRetrieval], ...]] = (
     XQuADRetrievalMono,
     XQuADRetrievalCross,
     XQuADRetrievalMulti,
@@ -187,4 +261,20 @@ TASKS: Final[tuple[type[MultilingualRetrieval], ...]] = (
     MLQARetrievalCross,
     MLQARetrievalMulti,
 )
-"""All task classes of the package."""
+"""The task classes on LAReQA's sets."""
+
+
+def _miracl_tasks() -> tuple[type[AbsTask], ...]:
+    spec = importlib.util.find_spec(f"{__package__}.miracl")
+    if spec is None or spec.origin is None:
+        return ()
+    found: tuple[type[AbsTask], ...]
+    found = importlib.import_module(f"{__package__}.miracl.tasks").MIRACL_TASKS
+    return found
+
+
+MIRACL_TASKS: Final[tuple[type[AbsTask], ...]] = _miracl_tasks()
+"""The task classes on MIRACL."""
+
+TASKS: Final[tuple[type[AbsTask], ...]] = (*LAREQA_TASKS, *MIRACL_TASKS)
+"""All task classes of the package that mteb's registry gets."""

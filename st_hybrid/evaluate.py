@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["LOCAL_ORGANISATION", "evaluate", "folder_revision"]
+__all__ = ["LOCAL_ORGANISATION", "evaluate", "folder_revision", "select_tasks"]
 
 LOCAL_ORGANISATION: Final = "local"
 """What stands before the slash in the name of a local model; mteb wants ``organisation/name``."""
@@ -86,7 +86,7 @@ def evaluate(
     output = Path(output).expanduser()
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"output: '{output}' is a file; give a folder for the results")
-    selected = _select_tasks(tasks, languages)
+    selected = select_tasks(tasks, languages)
 
     import mteb
     from mteb.cache import ResultCache
@@ -301,7 +301,20 @@ def _unknown_model(model: str) -> str:
     )
 
 
-def _select_tasks(tasks: Sequence[str | AbsTask], languages: Sequence[str] | None) -> list[AbsTask]:
+def select_tasks(tasks: Sequence[str | AbsTask], languages: Sequence[str] | None) -> list[AbsTask]:
+    """Find tasks by name, and keep the subsets of some languages.
+
+    Args:
+        tasks: Names of mteb's, st-hybrid's or the demo's tasks, or task objects, which stay as they
+            are.
+        languages: Short codes, as for :func:`evaluate`; ``None`` keeps all subsets.
+
+    Returns:
+        Task objects, in the order given.
+
+    Raises:
+        ValueError: If there is no task, a name is unknown, or no subset is left.
+    """
     given: Sequence[str | AbsTask] = [tasks] if isinstance(tasks, str) else tasks
     if not given:
         raise ValueError("tasks is empty: expected at least one, such as 'XQuADRetrievalCross'")

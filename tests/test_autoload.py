@@ -13,9 +13,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import mteb
 import pytest
 
 import mteb_tasks
+from mteb_tasks.benchmarks import benchmarks
 
 # In a wheel these files are at the top, and not in the package.
 SOURCE = Path(__file__).parents[1] / "mteb_tasks" / "autoload"
@@ -30,11 +32,29 @@ TASKS = {
     "mteb_tasks/__init__.py": """
         import sys
         def register():
-            sys.modules["mteb.get_tasks"].REGISTRY.append("ours")
+            registry = getattr(sys.modules.get("mteb.get_tasks"), "REGISTRY", ["ours"])
+            if "ours" not in registry: registry.append("ours")
         """,
     "mteb_tasks/lareqa.py": "",
 }
 EMPTY = {"mteb/__init__.py": ""}
+BENCHMARKS = {
+    "mteb/__init__.py": """
+        from mteb.get_tasks import get_tasks
+        from mteb.benchmarks.get_benchmark import get_benchmark
+        done = True
+        """,
+    "mteb/benchmarks/__init__.py": "",
+    "mteb/benchmarks/get_benchmark.py": "def get_benchmark(): pass",
+    "mteb_tasks/__init__.py": """
+        import sys
+        calls = []
+        def register():
+            mteb = sys.modules["mteb"]
+            loaded = "mteb.benchmarks.get_benchmark" in sys.modules
+            calls.append((loaded, hasattr(mteb, "done")))
+        """,
+}
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -171,12 +191,12 @@ def test_looking_without_importing(run: Run) -> None:
             source = one.get_source("mteb.get_tasks")
             print(source.splitlines()[0], one.is_package("mteb.get_tasks"))
         print(spec.loader.path == spec.origin, hasattr(spec.loader, "no_such_thing"))
-        print("mteb.get_tasks" in sys.modules, "mteb_tasks" in sys.modules)
+        print("mteb.get_tasks" in sys.modules)
         module = importlib.util.module_from_spec(spec)
         """
     check(
         run(code, MTEB | TASKS | EMPTY),
-        "REGISTRY = [] False\nREGISTRY = [] False\nTrue False\nFalse False",
+        "REGISTRY = [] False\nREGISTRY = [] False\nTrue False\nFalse",
     )
 
 
@@ -194,6 +214,21 @@ def test_mteb_in_a_zip_file(run: Run, tmp_path: Path) -> None:
     code = f"sys.path.insert(0, {str(tmp_path / 'mteb.zip')!r}); {GET}; print(mteb.__loader__)"
     result = run(code, TASKS)
     assert result.stdout.startswith("['ours']\n<zipimporter"), result.stderr
+
+
+def test_register_is_called_when_each_registry_is_there(run: Run) -> None:
+    """After the tasks' module, after the benchmarks' module, and when mteb is complete."""
+    code = """
+        import importlib, mteb, mteb_tasks
+        print(mteb_tasks.calls)
+        importlib.reload(sys.modules["mteb.benchmarks.get_benchmark"])
+        print(len(mteb_tasks.calls), mteb.__loader__ is mteb.__spec__.loader, mteb.__loader__)
+        """
+    result = run(code, MTEB | TASKS | BENCHMARKS)
+    assert result.stderr == ""
+    first, second = result.stdout.strip().splitlines()
+    assert first == "[(False, False), (True, False), (True, True)]"
+    assert second.startswith("4 True <_frozen_importlib_external.SourceFileLoader")
 
 
 def test_import_of_mteb_tasks_first(run: Run) -> None:
@@ -308,9 +343,19 @@ def test_errors_of_mteb_are_mtebs(run: Run) -> None:
 
 
 def test_mteb_of_another_kind(run: Run) -> None:
-    """An mteb without the module that is waited for is left in peace."""
-    other = {"mteb/__init__.py": "def get_tasks(): return 'other'"}
-    check(run(GET, TASKS | other), "other")
+    """An mteb that has moved the modules is noticed, and imported all the same."""
+    other = {
+        "mteb/__init__.py": "def get_tasks(): return 'other'",
+        "mteb_tasks/__init__.py": "def register(): print('asked')",
+    }
+    check(run(GET, TASKS | other), "asked\nother")
+
+
+def test_folder_that_happens_to_be_named_mteb(run: Run) -> None:
+    """A folder without __init__.py is no mteb: nothing is registered or said."""
+    results = {"mteb/results.json": "{}"}
+    check(run("import mteb; print(mteb.__file__, mteb.__path__[0][-4:])", TASKS | results),
+          "None mteb")  # fmt: skip
 
 
 # What an auditor asks.
@@ -366,36 +411,57 @@ def test_known_versions_agree(run: Run) -> None:
 # With the real mteb.
 
 NAMES = {task.__name__ for task in mteb_tasks.TASKS}
+BENCHMARK = "LAReQA(XQuAD-R)"
+LOOK = f"""
+listed = [task.metadata.name for task in sys.modules["mteb.get_tasks"].TASK_LIST]
+print({{listed.count(task.metadata.name) for task in mteb_tasks.TASKS}})
+names = [benchmark.name for benchmark in mteb.get_benchmarks()]
+print(names.count({BENCHMARK!r}), names.count("st-hybrid(all)"))
+print(mteb.get_benchmark({BENCHMARK!r}) is mteb.get_benchmark({BENCHMARK!r}))
+assert "torch" not in sys.modules
+"""
+SEEN = "{1}\n1 1\nTrue"
 
 
-def test_real_get_tasks(full: Path, tmp_path: Path) -> None:
-    """``mteb.get_tasks`` finds them; neither torch nor a word on the way; then in any order."""
-    code = """
+def test_real_import(full: Path, tmp_path: Path) -> None:
+    """Tasks and benchmarks are found; neither torch nor a word on the way; then in any order."""
+    code = f"""
 import mteb, sys
 print(type(mteb.get_tasks(tasks=["XQuADRetrievalCross"])[0]).__name__)
+print(len(mteb.get_benchmark({BENCHMARK!r}).tasks))
 assert "torch" not in sys.modules
 import mteb_tasks
 mteb_tasks.register()
-listed = [task.metadata.name for task in sys.modules["mteb.get_tasks"].TASK_LIST]
-print(sorted(listed.count(task.metadata.name) for task in mteb_tasks.TASKS))
-assert sys.modules["mteb.get_tasks"].__loader__.__class__.__name__ == "SourceFileLoader"
+{LOOK}
+for name in ("mteb", "mteb.get_tasks", "mteb.benchmarks.get_benchmark"):
+    assert sys.modules[name].__loader__.__class__.__name__ == "SourceFileLoader"
 """
-    check(execute(full, "-c", code, folder=tmp_path), "XQuADRetrievalCross\n[1, 1, 1, 1, 1, 1]")
+    result = execute(full, "-c", code, folder=tmp_path)
+    check(result, f"XQuADRetrievalCross\n3\n{SEEN}")
 
 
 @pytest.mark.parametrize("value", ["1", "0"])
 def test_real_import_of_mteb_tasks_first(value: str, full: Path, tmp_path: Path) -> None:
     """``import mteb_tasks`` registers, with the hook and without."""
-    code = """
+    code = f"""
 import mteb_tasks, sys
 import mteb
 print(*(type(task).__name__ for task in mteb.get_tasks(tasks=["MLQARetrievalMulti"])))
-listed = [task.metadata.name for task in sys.modules["mteb.get_tasks"].TASK_LIST]
-print(sorted(listed.count(task.metadata.name) for task in mteb_tasks.TASKS))
-assert "torch" not in sys.modules
+{LOOK}
 """
     result = execute(full, "-c", code, folder=tmp_path, ST_HYBRID_AUTOLOAD=value)
-    check(result, "MLQARetrievalMulti\n[1, 1, 1, 1, 1, 1]")
+    check(result, f"MLQARetrievalMulti\n{SEEN}")
+
+
+def test_real_import_of_benchmarks_before_the_tasks(full: Path, tmp_path: Path) -> None:
+    """Without the hook, benchmarks that mteb has collected before get ours once we are imported."""
+    code = f"""
+import mteb, sys
+assert {BENCHMARK!r} not in [benchmark.name for benchmark in mteb.get_benchmarks()]
+import mteb_tasks
+{LOOK}
+"""
+    check(execute(full, "-c", code, folder=tmp_path, ST_HYBRID_AUTOLOAD="0"), SEEN)
 
 
 def test_real_available_tasks(full: Path, tmp_path: Path) -> None:
@@ -414,6 +480,14 @@ def test_real_available_tasks(full: Path, tmp_path: Path) -> None:
     assert not NAMES & set(re.findall(r"\w+", off.stdout))
 
 
+def test_real_available_benchmarks(full: Path, tmp_path: Path) -> None:
+    """``mteb available-benchmarks`` lists ours among its own."""
+    result = execute(full, "-m", "mteb", "available-benchmarks", folder=tmp_path, COLUMNS="400")
+    assert result.returncode == 0, result.stderr
+    for name in (BENCHMARK, "LAReQA(MLQA-R)", "st-hybrid(all)", "MTEB(eng, v2)"):
+        assert name in result.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "hook"), [("mteb", "1"), ("mteb_tasks", "0")], ids=["mteb", "mteb_tasks"]
@@ -430,3 +504,26 @@ def test_real_run(module: str, hook: str, full: Path, tmp_path: Path, shared_dat
     assert result.returncode == 0, result.stderr
     (file,) = (tmp_path / "results").rglob("XQuADRetrievalMono.json")
     assert '"hf_subset": "el-el"' in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_real_run_of_a_benchmark(full: Path, tmp_path: Path, shared_data: Path) -> None:
+    """``mteb run -b`` writes all 132 subsets, and the benchmark scores what it has written."""
+    result = execute(
+        *(full, "-m", "mteb", "run", "-m", "mteb/baseline-random-encoder", "-b", BENCHMARK),
+        *("--output-folder", "results"),
+        folder=tmp_path,
+        ST_HYBRID_DATA=str(shared_data),
+        OMP_NUM_THREADS="1",
+    )
+    assert result.returncode == 0, result.stderr
+    (benchmark,) = (x for x in benchmarks() if x.name == BENCHMARK)
+    results = mteb.ResultCache(tmp_path / "results").load_results(tasks=benchmark.tasks)
+    (scores,) = benchmark.get_score(results).values()
+    expected = {f"Setting{x}::{y}" for x in ("", ", micro") for y in ("Mono", "Cross", "Multi")}
+    bias = {"Bias::XQuAD-R", "Bias, share of chance::XQuAD-R"}
+    assert set(scores) == expected | bias | {"Rank"}
+    # A random ranking: chance for one passage in some 1,200 or 13,014, rank distance 10,845.8.
+    assert scores["Setting::Mono"] == pytest.approx(0.0065, abs=0.001)
+    assert scores["Bias::XQuAD-R"] == pytest.approx(10_845.8, rel=0.01)
+    assert scores["Setting, micro::Cross"] == pytest.approx(scores["Setting::Cross"])

@@ -227,6 +227,23 @@ def test_loaded_once(shared_data: Path) -> None:
     assert lareqa.load(lareqa.XQUAD_R) is lareqa.load(lareqa.XQUAD_R)
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_unclear_licence_is_stated_where_the_set_is_loaded(
+    name: str, shared_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loading MLQA-R warns of both licences and the stricter one; loading XQuAD-R says nothing."""
+    lareqa.load.__wrapped__(SETS[name])
+    said = [record.getMessage() for record in caplog.records if "licence" in record.getMessage()]
+    if name == "MLQA-R":
+        (message,) = said
+        assert message.startswith("MLQA-R: its licence is unclear: ")
+        assert "CC BY-NC 4.0" in message
+        assert "CC BY-SA 3.0" in message
+        assert "forbids commercial use" in message
+    else:
+        assert said == []
+
+
 def test_download_of_the_whole_set(
     collections: dict[str, Collection],
     shared_data: Path,

@@ -138,32 +138,62 @@ def test_own_folder_that_does_not_exist(toy: PinnedSet, monkeypatch: pytest.Monk
 
 
 def test_own_folder_with_some_languages_missing(
-    toy: PinnedSet, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: PinnedSet,
+    server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The error names every missing file, the folder and the remedy; the rest is not fetched."""
+    """What is there is used, the rest is named and fetched; nothing is written to the folder."""
     own = write_files(tmp_path / "own", {"toy/en.json": CONTENT["toy/en.json"]})
     monkeypatch.setenv("ST_HYBRID_DATA", str(own))
+    found = locate(toy)
+    assert contents(found) == CONTENT
+    assert found["toy/en.json"] == own / "toy/en.json"
+    assert [path for path, _ in server.seen] == ["toy/de.json", "toy/th.json"]
+    assert f"{own} lacks 2 of the 3 files of Toy: toy/de.json, toy/th.json." in caplog.text
+    assert [path for path in own.rglob("*") if path.is_file()] == [own / "toy/en.json"]
+
+
+@pytest.mark.parametrize("damaged", [b"", CONTENT["toy/de.json"][:-1], b"edited"])
+def test_own_folder_with_a_damaged_file(
+    damaged: bytes,
+    toy: PinnedSet,
+    server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A wrong file of the user's is named with both digests, left alone, and never used."""
+    own = write_files(tmp_path / "own", CONTENT | {"toy/de.json": damaged})
+    monkeypatch.setenv("ST_HYBRID_DATA", str(own))
+    found = locate(toy)
+    assert contents(found) == CONTENT
+    assert found["toy/de.json"] == tmp_path / "cache/toys/toy/de.json"
+    assert [path for path, _ in server.seen] == ["toy/de.json"]
+    for part in (own / "toy/de.json", sha256(damaged), sha256(CONTENT["toy/de.json"])):
+        assert str(part) in caplog.text
+    assert (own / "toy/de.json").read_bytes() == damaged
+    server.files.clear()  # the second time it is in the cache
+    assert locate(toy) == found
+
+
+def test_own_folder_with_a_damaged_file_while_offline(
+    toy: PinnedSet, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing replaces it then: an error of one line names the file, the folder and the remedy."""
+    own = write_files(tmp_path / "own", CONTENT | {"toy/de.json": b"edited"})
+    monkeypatch.setenv("ST_HYBRID_DATA", str(own))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(MissingFilesError) as caught:
         locate(toy)
     message = str(caught.value)
-    assert f"{own} lacks 2 of the 3 files of Toy: toy/de.json, toy/th.json" in message
-    assert "unset ST_HYBRID_DATA" in message
+    assert f"Toy needs toy/de.json, not found whole in ST_HYBRID_DATA ({own})" in message
+    assert "Unset HF_HUB_OFFLINE" in message
     assert "\n" not in message
     assert server.seen == []
-
-
-def test_own_folder_with_a_wrong_file(
-    toy: PinnedSet, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A wrong file of the user's is named with both digests, and neither replaced nor removed."""
-    own = write_files(tmp_path / "own", CONTENT | {"toy/de.json": b"edited"})
-    monkeypatch.setenv("ST_HYBRID_DATA", str(own))
-    with pytest.raises(ChecksumError) as caught:
-        locate(toy)
-    for part in (own / "toy/de.json", sha256(b"edited"), sha256(CONTENT["toy/de.json"])):
-        assert str(part) in str(caught.value)
-    assert (own / "toy/de.json").read_bytes() == b"edited"
-    assert server.seen == []
+    write_files(tmp_path / "cache/toys", {"toy/de.json": CONTENT["toy/de.json"]})
+    assert contents(locate(toy)) == CONTENT
 
 
 def test_own_folder_without_anything_of_the_set(

@@ -1,24 +1,33 @@
-"""The task classes, and their registration with mteb."""
+"""The task classes, their results on the real sets, and their registration with mteb."""
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 import pickle
 import subprocess
 import sys
 import types
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import mteb
+import numpy as np
 import pytest
-from mteb.abstasks import AbsTask
+from hypothesis import given
+from hypothesis import strategies as st
+from mteb._create_dataloaders import _create_dataloader_from_texts
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 
 import mteb_tasks
-from mteb_tasks import TASKS, lareqa
+from mteb_tasks import TASKS, registration
+from mteb_tasks.collection import Collection
+from mteb_tasks.lareqa import MLQA_R, load
+from mteb_tasks.tasks import LAREQA_TASKS, LareqaRetrieval, _rank_distance_in
 from st_hybrid.languages import get_language
+from st_hybrid.ranking import Ranks
 
 # mteb.get_tasks is the function, so the module has to be asked for.
 mteb_registry = importlib.import_module("mteb.get_tasks")
@@ -38,27 +47,11 @@ BY_NAME = {task.metadata.name: task for task in TASKS}
 
 def test_names_and_numbers_of_subsets() -> None:
     """Six tasks with the published numbers of settings, each its own class of that name."""
-    assert {name: len(task.metadata.hf_subsets) for name, task in BY_NAME.items()} == SUBSETS
-    assert [task.__name__ for task in TASKS] == list(SUBSETS)
+    assert {x.metadata.name: len(x.metadata.hf_subsets) for x in LAREQA_TASKS} == SUBSETS
+    assert [task.__name__ for task in LAREQA_TASKS] == list(SUBSETS)
+    assert TASKS[: len(LAREQA_TASKS)] == LAREQA_TASKS
     for task in TASKS:
         assert pickle.loads(pickle.dumps(task)) is task
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_metadata_passes_mtebs_own_checks(task: type[AbsTask]) -> None:
-    """What mteb's tests ask of every task: valid, filled, no remote code."""
-    metadata = task.metadata
-    metadata._validate_metadata()
-    assert metadata.is_filled()
-    assert metadata.dataset == {
-        "path": "google-research-datasets/lareqa",
-        "revision": lareqa.COMMIT,
-    }
-    assert metadata.revision == lareqa.COMMIT
-    assert metadata.simplified_task_type == "retrieval"
-    assert metadata.main_score == "map"
-    assert metadata.eval_splits == ["test"]
-    assert " " not in metadata.intext_citation(include_cite=False)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +79,7 @@ def test_subsets_are_query_language_then_passage_language(
 def test_tasks_of_a_set_share_prompt_and_text() -> None:
     """Encodings can be shared only if nothing that reaches the model differs."""
     for stem in ("XQuADRetrieval", "MLQARetrieval"):
-        three = [task.metadata for name, task in BY_NAME.items() if name.startswith(stem)]
+        three = [x.metadata for x in LAREQA_TASKS if x.metadata.name.startswith(stem)]
         assert len(three) == 3
         assert len({str(metadata.prompt) for metadata in three}) == 1
         assert three[0].prompt
@@ -107,6 +100,120 @@ def test_collection_is_loaded_once_for_three_tasks(shared_data: Path) -> None:
         three = [BY_NAME[f"{stem}{x}"].load_collection() for x in ("Mono", "Cross", "Multi")]
         assert three[0].name == name
         assert three[0] is three[1] is three[2]
+
+
+def test_titles_tell_the_sets_from_mtebs_own() -> None:
+    """What people see is never the bare name of mteb's tasks on paragraphs."""
+    titles = {task.metadata.name: task.title for task in LAREQA_TASKS}
+    for name, title in titles.items():
+        expected = "XQuAD-R" if name.startswith("XQuAD") else "MLQA-R (LAReQA, sentences)"
+        assert title == expected
+        assert BY_NAME[name].metadata.description.startswith(title)
+
+
+# Results on the real sets, of a model that hashes each text.
+
+
+@pytest.fixture(scope="module")
+def mlqa(shared_data: Path) -> Collection:
+    return load(MLQA_R)
+
+
+@pytest.fixture(scope="module")
+def scores(mlqa: Collection) -> dict[str, dict[str, Any]]:
+    """Each subset's scores in MLQARetrievalCross and MLQARetrievalMulti."""
+    model = mteb.get_model("mteb/baseline-random-encoder")
+    tasks = mteb.get_tasks(tasks=["MLQARetrievalCross", "MLQARetrievalMulti"])
+    results = mteb.evaluate(model, tasks, cache=None, show_progress_bar=False, co2_tracker=False)
+    return {x["hf_subset"]: x for result in results.task_results for x in result.scores["test"]}
+
+
+@pytest.mark.slow
+def test_a_pair_keeps_the_questions_of_both_languages(
+    mlqa: Collection, scores: dict[str, dict[str, Any]]
+) -> None:
+    """Numbers in the results: 161 for Arabic and Spanish to 517 for Arabic and English."""
+    ids = {language: set(queries.ids) for language, queries in mlqa.queries.items()}
+    counts = {x: scores[f"{x[0]}-{x[1]}"]["n_queries"] for x in itertools.permutations(MLQA, 2)}
+    assert counts == {(a, b): len(ids[a] & ids[b]) for a, b in counts}
+    assert (min(counts.values()), max(counts.values())) == (161, 517)
+    assert counts["ar", "es"] == counts["es", "ar"] == 161
+    assert counts["ar", "en"] == counts["en", "ar"] == 517
+    for asked_in, searched in counts:
+        subset = scores[f"{asked_in}-{searched}"]
+        assert subset["n_relevant"] == subset["n_queries"]
+        assert subset["n_passages"] == len(mlqa.passages[searched])
+    in_languages = Counter(i for queries in mlqa.queries.values() for i in queries.ids)
+    for language in MLQA:
+        multi = scores[language]
+        assert multi["n_queries"] == multi["rank_distance_queries"] == len(ids[language])
+        assert multi["n_relevant"] == sum(in_languages[i] for i in ids[language])
+        assert multi["n_passages"] == 20_534
+
+
+@pytest.mark.slow
+def test_rank_distance_of_questions_in_four_languages(
+    mlqa: Collection, scores: dict[str, dict[str, Any]]
+) -> None:
+    """Counted for each language, and for Spanish computed again from the whole ranking."""
+    in_languages = Counter(i for queries in mlqa.queries.values() for i in queries.ids)
+    in_four = {x for x, n in in_languages.items() if n == 4}
+    assert len(in_four) == 820
+    for language in MLQA:
+        expected = len(in_four.intersection(mlqa.queries[language].ids))
+        assert scores[language]["rank_distance_queries_4_languages"] == expected
+        assert 0.8 < scores[language]["rank_distance_of_chance_4_languages"] < 1.2
+    model = mteb.get_model("mteb/baseline-random-encoder")
+
+    def encode(texts: list[str]) -> Any:
+        loader = _create_dataloader_from_texts(texts)
+        vectors = model.encode(loader, task_metadata=None, hf_split="", hf_subset="")
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    passages = [(i, t) for x in mlqa.passages.values() for i, t in zip(x.ids, x.texts, strict=True)]
+    number = {passage: index for index, (passage, _) in enumerate(passages)}
+    embedded = encode([text.strip() for _, text in passages])
+    asked = [(i, t) for i, t in zip(mlqa.queries["es"].ids, mlqa.queries["es"].texts, strict=True)
+             if i in in_four]  # fmt: skip
+    distances = []
+    for (query, _), row in zip(asked, encode([t for _, t in asked]) @ embedded.T, strict=True):
+        relevant = [p for by_query in mlqa.relevant.values() for p in by_query.get(query, ())]
+        ranks = [(row > row[number[passage]]).sum() for passage in relevant]
+        assert len(ranks) == 4
+        distances.append(max(ranks) - min(ranks))
+    mean = float(np.mean(distances))
+    assert scores["es"]["rank_distance_4_languages"] == pytest.approx(mean, rel=1e-4)
+    chance = 3 * 20_535 / 5
+    share = (mean - 3) / (chance - 3)
+    assert scores["es"]["rank_distance_of_chance_4_languages"] == pytest.approx(share, rel=1e-4)
+
+
+def test_only_sets_that_are_partly_parallel_have_the_second_distance() -> None:
+    """In XQuAD-R every question exists in all languages, so it would say the same again."""
+    assert {x.metadata.name: x.most_languages for x in LAREQA_TASKS if x.setting == "multi"} == {
+        "XQuADRetrievalMulti": None,
+        "MLQARetrievalMulti": 4,
+    }
+    assert issubclass(BY_NAME["MLQARetrievalMulti"], LareqaRetrieval)
+
+
+@given(positions=st.lists(st.sets(st.integers(1, 60), max_size=5), min_size=1, max_size=12))
+def test_rank_distance_over_a_number_of_languages(positions: list[set[int]]) -> None:
+    """Of queries with any numbers of relevant passages only those with three count."""
+    counts = [len(x) for x in positions]
+    higher = np.array([rank - 1 for x in positions for rank in x], dtype=np.int64)
+    none = np.zeros(len(higher), dtype=np.int64)
+    offsets = np.cumsum([0, *counts])
+    found = _rank_distance_in(Ranks(offsets, none + 1, higher, none, none, 60), 3)
+    distances = [max(x) - min(x) for x in positions if len(x) == 3]
+    assert found["rank_distance_queries_3_languages"] == len(distances)
+    if distances:
+        mean = sum(distances) / len(distances)
+        assert found["rank_distance_3_languages"] == pytest.approx(mean)
+        share = (mean - 2) / (2 * 61 / 4 - 2)
+        assert found["rank_distance_of_chance_3_languages"] == pytest.approx(share)
+    else:
+        assert len(found) == 1
 
 
 # Registration.
@@ -163,7 +270,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("mteb.get_tasks")
     module.__dict__.update(_TASKS_REGISTRY={}, TASK_LIST=(), _SIMILAR_TASKS={})
     monkeypatch.setitem(sys.modules, "mteb.get_tasks", module)
-    monkeypatch.setattr(mteb_tasks, "_said", set())
+    monkeypatch.setattr(registration, "_said", set())
     return module
 
 
@@ -172,10 +279,8 @@ def test_registration_in_an_empty_registry(fake: Any, caplog: pytest.LogCaptureF
     mteb_tasks.register()
     assert fake._TASKS_REGISTRY == BY_NAME
     assert fake.TASK_LIST == TASKS
-    assert dict(fake._SIMILAR_TASKS) == {
-        "XQuADRetrieval": [name for name in SUBSETS if name.startswith("XQuAD")],
-        "MLQARetrieval": [name for name in SUBSETS if name.startswith("MLQA")],
-    }
+    for parent in ("XQuADRetrieval", "MLQARetrieval"):
+        assert fake._SIMILAR_TASKS[parent] == [x for x in SUBSETS if x.startswith(parent)]
     assert caplog.text == ""
 
 
@@ -226,9 +331,8 @@ def test_name_taken_by_mteb(fake: Any, caplog: pytest.LogCaptureFixture) -> None
     mteb_tasks.register()
     mteb_tasks.register()
     assert fake._TASKS_REGISTRY["XQuADRetrievalCross"] is Theirs
-    assert set(fake._TASKS_REGISTRY) == set(SUBSETS)
-    assert BY_NAME["XQuADRetrievalCross"] not in fake.TASK_LIST
-    assert len(fake.TASK_LIST) == 5
+    assert set(fake._TASKS_REGISTRY) == set(BY_NAME)
+    assert set(fake.TASK_LIST) == set(TASKS) - {BY_NAME["XQuADRetrievalCross"]}
     (record,) = caplog.records
     assert "tasks of its own named XQuADRetrievalCross" in record.getMessage()
 

@@ -1,8 +1,8 @@
-"""Let mteb find st-hybrid's tasks: when mteb is imported, register them with it.
+"""Let mteb find st-hybrid's tasks and benchmarks: when mteb is imported, register them with it.
 
 A ``.pth`` file imports this module whenever Python starts; docs/start-up-hook.md explains why,
 and how to audit, switch off and remove it. It only puts a finder on ``sys.meta_path``, which does
-nothing until ``mteb.get_tasks`` is imported. Nothing that goes wrong here may break that import or
+nothing until mteb is imported. Nothing that goes wrong here may break that import or
 any other: every failure ends in one log message. ``ST_HYBRID_AUTOLOAD=0`` switches it off.
 
 Only the standard library is used, and at start-up only modules that are loaded anyway: hence no
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["KNOWN_MTEB", "install"]
 
 KNOWN_MTEB = "2.26"
-"""The versions of mteb whose registry of tasks is known to be as expected."""
+"""The versions of mteb whose registries are known to be as expected."""
 
-_TARGET = "mteb.get_tasks"
+# The modules that hold mteb's registries, so that they are filled anew when they are reloaded, and
+# mteb itself, so that a module that has moved away is noticed.
+_TARGETS = ("mteb.get_tasks", "mteb.benchmarks.get_benchmark", "mteb")
 _VARIABLE = "ST_HYBRID_AUTOLOAD"
 
 _warned = False
@@ -37,7 +39,7 @@ def install() -> None:
         return
     if not any(type(finder).__module__ == __name__ for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-    if _TARGET in sys.modules:
+    if any(target in sys.modules for target in _TARGETS):
         _register()
 
 
@@ -46,7 +48,7 @@ def _is_switched_off() -> bool:
 
 
 class _Finder:
-    """Finds ``mteb.get_tasks`` through the other finders, and nothing else."""
+    """Finds a few modules of mteb through the other finders, and nothing else."""
 
     def __init__(self) -> None:
         self._searching: set[int] = set()  # threads
@@ -58,7 +60,7 @@ class _Finder:
         target: "ModuleType | None" = None,
     ) -> "ModuleSpec | None":
         """Find the module as Python would without us, and wrap its loader."""
-        if fullname != _TARGET or _is_switched_off():
+        if fullname not in _TARGETS or _is_switched_off():
             return None
         thread = _thread.get_ident()
         if thread in self._searching:  # another finder of our kind asks all finders in turn
@@ -68,7 +70,8 @@ class _Finder:
             spec = self._find_elsewhere(fullname, path, target)
         finally:
             self._searching.discard(thread)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
+        # A folder without __init__.py that happens to be named mteb has no origin.
+        if spec is not None and spec.origin and hasattr(spec.loader, "exec_module"):
             spec.loader = _Loader(spec.loader)  # type: ignore[arg-type, assignment]
         return spec
 
@@ -84,7 +87,7 @@ class _Finder:
 
 
 class _Loader:
-    """Runs the module with its own loader, then registers our tasks."""
+    """Runs the module with its own loader, then registers what is ours."""
 
     def __init__(self, loader: "Loader") -> None:
         self._loader = loader
@@ -101,7 +104,7 @@ class _Loader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Run the module, which gets its own loader back first, and register our tasks."""
+        """Run the module, which gets its own loader back first, and register what is ours."""
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
@@ -110,7 +113,7 @@ class _Loader:
 
 
 def _register() -> None:
-    """Have ``mteb_tasks`` register its tasks; never raises."""
+    """Have ``mteb_tasks`` register its tasks and benchmarks; never raises."""
     try:
         if not _is_mteb_tasks_ours():
             return
