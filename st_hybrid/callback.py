@@ -152,8 +152,7 @@ class HybridCallback(TrainerCallback):
         )
         if not self._settings:
             return
-        if self.loss is not None:
-            check_loss(self.loss)
+        self._check_loss()
         # The host declares a list of callbacks, and makes it a dict of what they save.
         saved = cast("dict[str, Any]", state.stateful_callbacks)
         if state.global_step > 0:
@@ -220,6 +219,15 @@ class HybridCallback(TrainerCallback):
         # The host has copied its log into the history already.
         if state.log_history and state.log_history[-1].get("step") == state.global_step:
             state.log_history[-1].update(means)
+
+    def _check_loss(self) -> None:
+        """Refuse a loss that takes labels for targets where they are languages and groups."""
+        if isinstance(self.loss, Mapping):
+            # A dataset under a sampler of the host's has labels of its own; only ours has a digest.
+            others = {name for name, one in self._settings.items() if "digest" not in one}
+            check_loss({name: one for name, one in self.loss.items() if name not in others})
+        elif self.loss is not None:
+            check_loss(self.loss)
 
     def _counting(self) -> list[_SumsByKind]:
         """The losses that keep sums by kind, each once."""

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["StepGroups", "conflicting_rows", "exclusions"]
+__all__ = ["StepGroups", "conflicting_rows", "exclusions", "sole_conflicts", "take_fitting"]
+
+_FEWEST_AT_ONCE: Final = 1 << 6
+_MOST_AT_ONCE: Final = 1 << 13
 
 
 def _numberings(columns: int, shared: bool) -> list[tuple[slice, int]]:
@@ -136,6 +139,32 @@ class StepGroups:
         return np.flatnonzero(~conflict)
 
 
+def take_fitting(step: StepGroups, groups: NDArray[Any], wanted: int) -> list[int]:
+    """Take rows in the order given, each that conflicts with none before it.
+
+    Args:
+        step: The rows taken so far; the new ones are added.
+        groups: Groups of the rows offered, shape ``(rows, 2 + negatives)``.
+        wanted: How many rows to take at most.
+
+    Returns:
+        Positions of the rows taken.
+    """
+    taken: list[int] = []
+    start, size = 0, max(_FEWEST_AT_ONCE, 2 * wanted)
+    while start < len(groups) and len(taken) < wanted:
+        offered = groups[start : start + size]
+        # Many rows are sifted first; for few of them that would take longer than it saves.
+        fitting = step.fitting(offered) if start else np.arange(len(offered))
+        for position, row in zip(fitting.tolist(), offered[fitting].tolist(), strict=True):
+            if step.add(row):
+                taken.append(start + position)
+                if len(taken) == wanted:
+                    break
+        start, size = start + size, min(2 * size, _MOST_AT_ONCE)
+    return taken
+
+
 def exclusions(groups: NDArray[Any], shared: bool) -> list[list[int]]:
     """Sets of rows of which one at most can stand in a step; together they say all conflicts.
 
@@ -160,3 +189,41 @@ def exclusions(groups: NDArray[Any], shared: bool) -> list[list[int]]:
                 if key not in keys[:strong] and (others := holders.get(key)):
                     found.append([*others, row])
     return found
+
+
+def sole_conflicts(
+    taken: NDArray[Any], groups: NDArray[Any], shared: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """With how many of the rows taken each row conflicts, and with which one.
+
+    Args:
+        taken: Groups of rows without a conflict, shape ``(taken rows, 2 + negatives)``.
+        groups: Groups of the rows asked about, shape ``(rows, 2 + negatives)``.
+        shared: Whether queries and passages are numbered together.
+
+    Returns:
+        The number of taken rows, and the position of one of them (any where there is none), each
+        of shape ``(rows,)``. A row that is itself taken conflicts with itself.
+    """
+    found = []
+    for columns, strong in _numberings(groups.shape[1], shared):
+        own, theirs = groups[:, columns], taken[:, columns]
+        for mine, other in ((own[:, :strong], theirs), (own[:, strong:], theirs[:, :strong])):
+            found.append(_pairs_of_equals(mine, other))
+    pairs = np.unique(np.concatenate(found))  # a row and a taken row, as one number
+    row, position = np.divmod(pairs, len(taken))
+    one = np.zeros(len(groups), dtype=np.intp)
+    one[row] = position
+    return np.bincount(row, minlength=len(groups)), one
+
+
+def _pairs_of_equals(keys: NDArray[Any], others: NDArray[Any]) -> NDArray[np.int64]:
+    """``row * len(others) + other row`` for all rows that have a key in common."""
+    order = np.argsort(others, axis=None, kind="stable")
+    ascending = others.ravel()[order]
+    left = np.searchsorted(ascending, keys, side="left").ravel()
+    counts = np.searchsorted(ascending, keys, side="right").ravel() - left
+    row = np.repeat(np.arange(keys.size), counts) // max(1, keys.shape[1])
+    within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    other = order[np.repeat(left, counts) + within] // max(1, others.shape[1])
+    return np.asarray(row * len(others) + other, dtype=np.int64)

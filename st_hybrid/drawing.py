@@ -9,17 +9,17 @@ comes again. Where no row fits any more, the step is chosen anew as a whole.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from st_hybrid.capacity import ScarceRows, standing_rows, take_fitting
-from st_hybrid.conflicts import StepGroups
+from st_hybrid.conflicts import StepGroups, conflicting_rows, sole_conflicts, take_fitting
 from st_hybrid.drafts import StepDraft
 from st_hybrid.labels import LabelTable
 from st_hybrid.pools import RowPools, sample_places
+from st_hybrid.scarce import ScarceRows, standing_rows
 
 __all__ = ["RowDrawer"]
 
@@ -41,7 +41,9 @@ class RowDrawer:
         self._columns = table.groups.shape[1]
         self._generator = generator
         self._pools = RowPools(table)
-        self._at_once: int | None = None
+        self._at_once: int | None = None  # steps of the next draft, all that are asked for at first
+        self._patience = 0  # steps drawn alone after the last draft
+        self._alone = 0  # those of them that are left
 
     def draw(
         self, slots: NDArray[Any], stand_ins: Callable[[NDArray[Any]], NDArray[np.intp]]
@@ -57,16 +59,23 @@ class RowDrawer:
             Row numbers, shape ``(1 .. steps, rows a step)``; a single step comes out shorter only
             where no more rows of the pools that may stand in are found to fit together.
         """
-        steps = len(slots) if self._at_once is None else min(self._at_once, len(slots))
-        rows = self._draw_many(slots[:steps])
-        # Try twice of what went well, so that little is done in vain where pools are small.
-        if len(rows) < steps:
-            self._at_once = max(_FEWEST_STEPS, 2 * len(rows))
-        elif self._at_once is not None:
-            self._at_once = max(self._at_once, 2 * steps)
-        if len(rows):
-            return rows
+        if not self._alone:
+            steps = min(self._at_once or len(slots), len(slots))
+            rows = self._draw_many(slots[:steps])
+            self._adapt(steps, len(rows))
+            if len(rows):
+                return rows
+        self._alone = max(0, self._alone - 1)
         return self._draw_exact(slots[0], stand_ins(slots[0]))[None, :]  # (1, rows a step)
+
+    def _adapt(self, tried: int, came: int) -> None:
+        """Try twice of what went well, and drafts less often where none of their steps come out."""
+        if came < tried:
+            self._at_once = max(_FEWEST_STEPS, 2 * came)
+        elif self._at_once is not None:
+            self._at_once = max(self._at_once, 2 * tried)
+        self._patience = 0 if came else min(2 * self._patience + 1, _FEWEST_STEPS)
+        self._alone = self._patience
 
     def _draw_many(self, slots: NDArray[Any]) -> NDArray[Any]:
         """Draw the first steps that come out well together, if any; ``(steps, rows a step)``."""
@@ -140,26 +149,50 @@ class RowDrawer:
         return taken
 
     def _choose_anew(self, wanted: int, allowed: NDArray[np.intp]) -> list[tuple[int, int]]:
-        """After a dead end: a full step with as few rows that come again as there is.
+        """After a dead end: a full step in which no row comes before its turn.
 
         Returns:
-            The rows, ``(place, pool)``; fewer where no full step exists.
+            The rows, ``(place, pool)``; fewer where no full step is found.
         """
         scarce = ScarceRows(wanted, self._columns, self._table.shared, self._generator)
         pools = allowed.tolist()
-        for pool in pools:
-            filled = [region for region in self._pools.regions(pool) if region[0] < region[1]]
-            for cost, (begin, end) in enumerate(filled):
-                for start in range(begin, end, _BLOCK_ROWS):
-                    places = np.arange(start, min(start + _BLOCK_ROWS, end))
-                    groups = self._table.groups_of(self._pools.rows[places])
-                    scarce.offer(places, groups, cost)
+        for level, places, groups in self._by_level(pools):
+            scarce.offer(places, groups, level)
         found = scarce.fullest_step()
-        if len(found) < wanted:  # a bounded search may miss what another one is known to find
+        if len(found) < wanted:  # a guess may miss what is known to exist
             rows = standing_rows(self._table, pools, wanted)
             if len(rows) > len(found):
                 found = np.concatenate([self._pools.places_of(pool, rows) for pool in pools])
-        ends = self._table.starts[1:]
-        return [
-            (place, int(np.searchsorted(ends, place, side="right"))) for place in found.tolist()
-        ]
+        self._prefer_waiting(found, pools)
+        own = np.searchsorted(self._table.starts[1:], found, side="right")
+        return list(zip(found.tolist(), own.tolist(), strict=True))
+
+    def _by_level(
+        self, pools: Iterable[int]
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
+        """All rows of some pools: how often drawn beyond the least, places and groups."""
+        for pool in pools:
+            filled = [region for region in self._pools.regions(pool) if region[0] < region[1]]
+            for level, (begin, end) in enumerate(filled):
+                for start in range(begin, end, _BLOCK_ROWS):
+                    places = np.arange(start, min(start + _BLOCK_ROWS, end))
+                    yield level, places, self._table.groups_of(self._pools.rows[places])
+
+    def _prefer_waiting(self, found: NDArray[np.int64], pools: list[int]) -> None:
+        """Put less often drawn rows in the place of those they could stand for, in place."""
+        levels = np.zeros(len(found), dtype=np.intp)
+        for level, places, _ in self._by_level(pools):
+            levels[np.isin(found, places)] = level
+        changed = True
+        while changed and levels.any():
+            changed = False
+            for level, places, groups in self._by_level(pools):
+                taken = self._table.groups_of(self._pools.rows[found])
+                count, one = sole_conflicts(taken, groups, self._table.shared)
+                one[count == 0] = levels.argmax()  # it fits beside all of them
+                better = np.flatnonzero((count < 2) & (level < levels[one]))
+                _, first = np.unique(one[better], return_index=True)
+                better = better[first]
+                better = better[~conflicting_rows(groups[better][None], self._table.shared)[0]]
+                found[one[better]], levels[one[better]] = places[better], level
+                changed |= len(better) > 0

@@ -1,9 +1,8 @@
 """HybridMultiDatasetBatchSampler: which dataset the batches of each step come from.
 
-Elmahdy, Lin and Ahmad (arXiv 2408.10536, section 4) mix several training sets in proportion to
-their size. The host's samplers mix them batch by batch, so that with several devices one step
-holds batches of different datasets, hence of different kinds and languages. Here a step is of one
-dataset.
+Elmahdy, Lin and Ahmad (arXiv 2408.10536) mix several training sets in proportion to their size.
+The host's samplers mix them batch by batch, so that with several devices one step holds batches of
+different datasets, hence of different kinds and languages. Here a step is of one dataset.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sentence_transformers.base.sampler import MultiDatasetDefaultBatchSampler
 from torch.utils.data import BatchSampler, ConcatDataset
 
 from st_hybrid.labels import read_labels
-from st_hybrid.sampler import HybridBatchSampler, _launched_world_size
+from st_hybrid.sampler import HybridBatchSampler, launched_world_size
 
 __all__ = ["DatasetWeights", "HybridMultiDatasetBatchSampler"]
 
@@ -44,10 +43,11 @@ class HybridMultiDatasetBatchSampler(MultiDatasetDefaultBatchSampler):
     - With several devices, all batches of a step come from one dataset. What HybridBatchSampler
       holds to for a step so holds for several datasets too.
     - An epoch has as many batches as all datasets' own epochs together, in full steps. It always
-      reaches that number and never exceeds it.
+      reaches that number and never exceeds it. Datasets of weight 0 do not count.
     - Each step's dataset is drawn on its own, so how often a dataset comes up varies around its
-      share. One that is used up before the epoch ends goes through its rows in a new order; one
-      that comes up less often than its own epoch is long leaves rows for other epochs.
+      share. One that is used up before the epoch ends (on one device without ``drop_last`` by a
+      short batch, as in its own epoch) goes through its rows in a new order; one that comes up
+      less often than its own epoch is long leaves rows for other epochs.
     - The batches depend on the datasets, ``seed``, the epoch and the settings alone, and those of
       one dataset do not depend on what the others are. Only the shared random generator that the
       host's own samplers are handed would tie them together: they get one of their own.
@@ -236,7 +236,7 @@ def _common_world_size(samplers: Sequence[BatchSampler], world_size: int | None)
         for position, sampler in enumerate(samplers)
         if isinstance(sampler, HybridBatchSampler)
     }
-    common = world_size or next(iter(known.values()), None) or _launched_world_size()
+    common = world_size or next(iter(known.values()), None) or launched_world_size()
     for position, value in known.items():
         if value != common:
             raise ValueError(

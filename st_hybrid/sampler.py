@@ -20,15 +20,15 @@ import xxhash
 from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
-from st_hybrid.capacity import standing_rows
 from st_hybrid.drawing import RowDrawer
 from st_hybrid.labels import LabelTable, read_labels
 from st_hybrid.languages import LANGUAGES, PAIR_BASE, split_pair_codes
+from st_hybrid.scarce import standing_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["BatchMix", "HybridBatchSampler", "Weights"]
+__all__ = ["BatchMix", "HybridBatchSampler", "Weights", "launched_world_size"]
 
 BatchMix = Literal["hybrid", "mixed-monolingual", "row-wise"]
 Weights = Literal["uniform", "size"] | float | Mapping[str, float]
@@ -104,7 +104,7 @@ class HybridBatchSampler(DefaultBatchSampler):
         self.mix = mix
         self.language_weights = language_weights
         self.pair_weights = pair_weights
-        self.world_size = world_size if world_size is not None else _launched_world_size()
+        self.world_size = world_size if world_size is not None else launched_world_size()
         self._table = read_labels(dataset, valid_label_columns)
         query, passage = split_pair_codes(self._table.pairs)
         self._monolingual = np.flatnonzero(query == passage)
@@ -335,8 +335,12 @@ def _choose(
     return np.asarray(pools[np.minimum(position, last)], dtype=np.intp)
 
 
-def _launched_world_size() -> int:
-    """The number of processes of this training run, as the launcher set it."""
+def launched_world_size() -> int:
+    """The number of processes of this training run, as the launcher set it.
+
+    Returns:
+        1 where nothing was launched.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_world_size()
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_hybrid.conflicts import StepGroups, conflicting_rows, exclusions
+from st_hybrid import conflicts
+from st_hybrid.conflicts import (
+    StepGroups,
+    conflicting_rows,
+    exclusions,
+    sole_conflicts,
+    take_fitting,
+)
 
 some_examples = settings(max_examples=80, deadline=None, derandomize=True)
 Row = tuple[int, ...]
@@ -94,3 +101,33 @@ def test_exclusions_say_all_conflicts_and_nothing_else(rows: list[Row], shared: 
         if conflict(rows[a], rows[b], shared)
     }
     assert said == wanted
+
+
+@some_examples
+@given(any_rows, st.integers(1, 5), st.booleans())
+def test_rows_are_taken_in_order(rows: list[Row], wanted: int, shared: bool) -> None:
+    """Each row that fits beside those taken before it is taken, until there are enough."""
+    kept: list[int] = []
+    for n, row in enumerate(rows):
+        if len(kept) < wanted and not any(conflict(row, rows[x], shared) for x in kept):
+            kept.append(n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conflicts, "_FEWEST_AT_ONCE", 2)
+        step = StepGroups(len(rows[0]), shared)
+        assert take_fitting(step, np.array(rows), wanted) == kept
+
+
+@some_examples
+@given(any_rows, any_rows, st.booleans())
+def test_conflicts_with_taken_rows_are_counted(
+    some: list[Row], rows: list[Row], shared: bool
+) -> None:
+    """How many of the rows taken each row conflicts with, and one of them where there is one."""
+    columns = min(len(some[0]), len(rows[0]))
+    some, rows = [row[:columns] for row in some], [row[:columns] for row in rows]
+    taken = [some[n] for n in take_fitting(StepGroups(columns, shared), np.array(some), 9)]
+    count, one = sole_conflicts(np.array(taken), np.array(rows), shared)
+    for row, found, position in zip(rows, count.tolist(), one.tolist(), strict=True):
+        wanted = [n for n, other in enumerate(taken) if conflict(row, other, shared)]
+        assert found == len(wanted)
+        assert not wanted or position in wanted

@@ -1,9 +1,9 @@
-"""Whether so many rows can stand together in a step, and which ones.
+"""Whether so many rows can stand together in a step, and which ones, where they are scarce.
 
-Taking one row after the other, whatever fits, ends in a dead end where groups are scarce. The
-greatest step is then found by a 0-1 programme. Without hard negatives that is a bipartite matching
-of query groups with passage groups, which the solver finds at its first try. With them it is an
-independent set, hard in general: the search is bounded there, and may miss what exists.
+Taking one row after the other, whatever fits, may end before the step is full. Without hard
+negatives the greatest set of rows is a matching of query groups with passage groups, and of all
+matchings the cheapest is found exactly. With hard negatives, or texts as groups, it is an
+independent set of a graph: hard in general, so beyond a few rows the search is a good guess.
 """
 
 from __future__ import annotations
@@ -15,44 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from st_hybrid.conflicts import StepGroups, exclusions
+from st_hybrid.conflicts import StepGroups, exclusions, take_fitting
 from st_hybrid.labels import LabelTable
 
-__all__ = ["ScarceRows", "standing_rows", "take_fitting"]
+__all__ = ["ScarceRows", "standing_rows"]
 
-_FEWEST_AT_ONCE: Final = 1 << 6
-_MOST_AT_ONCE: Final = 1 << 13
-_BLOCK_ROWS: Final = 1 << 16
 _FIRST_LOOK: Final = 8  # rows looked at first, in multiples of the rows wanted
-# Bounds of the search with hard negatives; counts, not seconds, so that it ends the same anywhere.
+_BLOCK_ROWS: Final = 1 << 16
+# Bounds of the search with hard negatives: counts, not seconds, so that it ends the same anywhere.
 _MOST_ROWS: Final = 4000
-_MOST_NODES: Final = 200
-
-
-def take_fitting(step: StepGroups, groups: NDArray[Any], wanted: int) -> list[int]:
-    """Take rows in the order given, each that conflicts with none before it.
-
-    Args:
-        step: The rows taken so far; the new ones are added.
-        groups: Groups of the rows offered, shape ``(rows, 2 + negatives)``.
-        wanted: How many rows to take at most.
-
-    Returns:
-        Positions of the rows taken.
-    """
-    taken: list[int] = []
-    start, size = 0, max(_FEWEST_AT_ONCE, 2 * wanted)
-    while start < len(groups) and len(taken) < wanted:
-        offered = groups[start : start + size]
-        # Many rows are sifted first; for few of them that would take longer than it saves.
-        fitting = step.fitting(offered) if start else np.arange(len(offered))
-        for position, row in zip(fitting.tolist(), offered[fitting].tolist(), strict=True):
-            if step.add(row):
-                taken.append(start + position)
-                if len(taken) == wanted:
-                    break
-        start, size = start + size, min(2 * size, _MOST_AT_ONCE)
-    return taken
+_MOST_EXACT: Final = 64
+_TRIES: Final = 30
+_SHAKE: Final = (
+    2.0  # conflicts that the order of rows may be off by, so that no two tries are alike
+)
 
 
 class ScarceRows:
@@ -75,6 +51,7 @@ class ScarceRows:
         self._wanted = wanted
         self._shared = shared
         self._generator = generator
+        self._is_matching = columns == 2 and not shared
         self._rows = np.empty(0, dtype=np.int64)
         self._cost = np.empty(0)
         self._groups = np.empty((0, columns), dtype=np.int64)
@@ -96,8 +73,7 @@ class ScarceRows:
         distinct = np.ones(len(self._rows), dtype=np.bool_)
         distinct[1:] = (self._groups[1:] != self._groups[:-1]).any(axis=1)
         self._keep(np.flatnonzero(distinct))
-        # Texts as groups: a query may be another row's passage, so the argument above fails.
-        if self._groups.shape[1] > 2 or self._shared:
+        if not self._is_matching:
             self._keep(np.argsort(self._cost)[:_MOST_ROWS])
             return
         for column in (0, 1):
@@ -107,19 +83,28 @@ class ScarceRows:
             self._keep(np.flatnonzero(rank < self._wanted))
 
     def fullest_step(self) -> NDArray[np.int64]:
-        """As many rows without a conflict as there are, up to ``wanted``; the cheapest of them.
+        """As many rows without a conflict as are found, up to ``wanted``.
+
+        Where the search is exact there are no more, and of all greatest sets this is one of the
+        lowest cost.
 
         Returns:
             The numbers of these rows.
         """
+        if not len(self._rows):
+            return self._rows
+        sets = exclusions(self._groups, self._shared)
+        is_exact = self._is_matching or len(self._rows) <= _MOST_EXACT
+        return self._rows[self._solve(sets) if is_exact else self._search(sets)]
+
+    def _solve(self, sets: list[list[int]]) -> NDArray[np.intp]:
+        """The best set, by a 0-1 programme: of the rows of each set one at most is taken."""
         # Imported here: it takes a tenth of a second, and few runs ever need it.
         from scipy.optimize import Bounds, LinearConstraint, milp
 
         rows = len(self._rows)
-        if not rows:
-            return self._rows
         gain = 1.0 + self._wanted * (self._cost.max() + 1.0)  # one row more is worth any cost
-        sets = [*exclusions(self._groups, self._shared), list(range(rows))]
+        sets = [*sets, list(range(rows))]
         most = np.ones(len(sets))
         most[-1] = self._wanted
         members = np.concatenate([np.array(each) for each in sets])
@@ -130,9 +115,25 @@ class ScarceRows:
             integrality=np.ones(rows),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(counts, ub=most),
-            options={"mip_rel_gap": 0.0, "node_limit": _MOST_NODES},
+            options={"mip_rel_gap": 0.0},
         )
-        return self._rows[found.x > 0.5] if found.x is not None else self._rows[:0]
+        # The solver may give up for numerical reasons.
+        return np.flatnonzero(found.x > 0.5) if found.x is not None else self._search(sets[:-1])
+
+    def _search(self, sets: list[list[int]]) -> NDArray[np.intp]:
+        """The best of several sets, each taken row by row, those with few conflicts first."""
+        conflicts = np.zeros(len(self._rows))
+        for each in sets:
+            conflicts[each] += len(each) - 1
+        best = np.empty(0, dtype=np.intp)
+        for _ in range(_TRIES):
+            order = np.argsort(conflicts + _SHAKE * self._generator.random(len(conflicts)))
+            step = StepGroups(self._groups.shape[1], self._shared)
+            taken = order[take_fitting(step, self._groups[order], self._wanted)]
+            best = max(best, taken, key=len)
+            if len(best) == self._wanted:
+                break
+        return best
 
     def _keep(self, positions: NDArray[np.intp]) -> None:
         self._rows = self._rows[positions]

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from st_hybrid import capacity
-from st_hybrid.capacity import ScarceRows, standing_rows, take_fitting
-from st_hybrid.conflicts import StepGroups
+from st_hybrid import scarce as scarce_module
+from st_hybrid.conflicts import StepGroups, take_fitting
 from st_hybrid.labels import LabelTable
+from st_hybrid.scarce import ScarceRows, standing_rows
 
 some_examples = settings(max_examples=60, deadline=None, derandomize=True)
 Row = tuple[int, ...]
@@ -127,7 +127,7 @@ def test_a_small_sample_is_enough_where_groups_abound(monkeypatch: pytest.Monkey
         looked.append(len(groups))
         return take_fitting(step, groups, wanted)
 
-    monkeypatch.setattr(capacity, "take_fitting", counting)
+    monkeypatch.setattr(scarce_module, "take_fitting", counting)
     groups = np.stack([np.arange(1_000_000)] * 2, axis=1)
     assert len(standing_rows(table_of([0] * 1_000_000, groups), [0], 100)) == 100
     assert sum(looked) == 800
@@ -136,15 +136,19 @@ def test_a_small_sample_is_enough_where_groups_abound(monkeypatch: pytest.Monkey
     assert sum(looked) >= 1_000_000
 
 
-@some_examples
-@given(any_rows, st.integers(1, 5), st.booleans())
-def test_rows_are_taken_in_order(rows: list[Row], wanted: int, shared: bool) -> None:
-    """Each row that fits beside those taken before it is taken, until there are enough."""
-    kept: list[int] = []
-    for n, row in enumerate(rows):
-        if len(kept) < wanted and not any(conflict(row, rows[x], shared) for x in kept):
-            kept.append(n)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capacity, "_FEWEST_AT_ONCE", 2)
-        step = StepGroups(len(rows[0]), shared)
-        assert take_fitting(step, np.array(rows), wanted) == kept
+@pytest.mark.parametrize("columns", [3, 4])
+def test_the_guess_is_good_where_an_exact_search_would_take_hours(columns: int) -> None:
+    """With hard negatives it beats the first row that fits, and holds no conflict."""
+    rng = np.random.default_rng(0)
+    groups = np.stack(
+        [np.arange(600), np.arange(600), *rng.integers(600, size=(columns - 2, 600))], axis=1
+    )
+    plain = [
+        len(take_fitting(StepGroups(columns, False), groups[rng.permutation(600)], 600))
+        for _ in range(30)
+    ]
+    scarce = ScarceRows(600, columns, False, rng)
+    scarce.offer(np.arange(600), groups, 0)
+    found = scarce.fullest_step()
+    assert sound([tuple(row) for row in groups[found].tolist()], False)
+    assert len(found) > max(plain)
