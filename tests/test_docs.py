@@ -39,6 +39,12 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     ),
     "st-hybrid evaluate ./model -t XQuADRetrievalMulti -l de --name me/my-model --batch-size 64 "
     "--output results --overwrite": "takes a trained model, as above",
+    'mteb run -m mteb/baseline-random-encoder -b "LAReQA(XQuAD-R)"': "test_autoload.py runs it",
+    "st-hybrid tasks evaluate-beir ./model --data en=data/en --data de=data/de --name MySet "
+    "--output results": "takes a model and data; test_commands_tasks.py runs the command",
+    "st-hybrid tasks export XQuADRetrievalMulti --format beir --output export": (
+        "test_commands_tasks.py exports a small task"
+    ),
     "st-hybrid leaderboard export --results results --format md --output leaderboard.md": (
         "reads the results of the above; test_leaderboard_*.py export real ones"
     ),
