@@ -1,4 +1,4 @@
-"""st-hybrid's retrieval tasks for mteb: XQuAD-R, MLQA-R and MIRACL within and across languages.
+"""st-hybrid's retrieval tasks for mteb: XQuAD-R and MLQA-R within and across languages.
 
 Importing this package adds the tasks and benchmarks to mteb's registries, so that
 ``mteb.get_tasks``, ``mteb.get_benchmark`` and the ``mteb`` command find them by name. An installed

@@ -10,7 +10,8 @@ them:
 * ``query_language`` and, in mono and cross, ``passage_language``: short codes.
 * ``n_queries``, ``n_relevant`` and ``n_passages``: queries with a relevant passage, relevant pairs,
   and passages of the pool.
-* ``ranking_depth``: passages ranked a query; where below ``n_passages``, ``map`` is cut there.
+* ``ranking_depth``: passages ranked a query. Where that is below ``n_passages``, for models that
+  return lists and for rerankers, there is no ``map``: ``map_at_<depth>`` is the main score.
 * ``tied_share``: the share of relevant passages with the same score as another passage.
 * In multi, ``rank_distance``, ``rank_distance_of_chance`` and ``rank_distance_queries``
   (:func:`st_hybrid.bias.rank_distance`).
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -30,7 +31,11 @@ from mteb.models import CrossEncoderProtocol, EncoderProtocol, SearchProtocol
 from mteb.timing import TimingStack
 
 from mteb_tasks.collection import Collection, Texts
+from mteb_tasks.counted_search import search_by_counting
 from mteb_tasks.encodings import Scope, TextEncoder
+from mteb_tasks.predictions import PredictionFile, run_as_json
+from mteb_tasks.processes import launched_processes
+from mteb_tasks.scores import mean_precision, mteb_scores, pair_counts
 from mteb_tasks.subsets import (
     Setting,
     as_texts,
@@ -39,15 +44,7 @@ from mteb_tasks.subsets import (
     subset_languages,
 )
 from st_hybrid.bias import rank_distance
-from st_hybrid.ranking import (
-    Ranks,
-    Relevance,
-    count_ranks,
-    ranks_of_run,
-    retrieval_metrics,
-    top_passages,
-    trec_tie_order,
-)
+from st_hybrid.ranking import Ranks, ranks_of_run
 
 if TYPE_CHECKING:
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
@@ -94,6 +91,7 @@ class MultilingualRetrieval(AbsTaskRetrieval):
         super().__init__(*args, **kwargs)
         # The datasets that load_data built, to notice when somebody put others in their place.
         self._loaded: dict[str, tuple[Dataset, Dataset]] = {}
+        self._prediction_files: dict[tuple[Path, str | None, str | None], PredictionFile] = {}
 
     @classmethod
     @abstractmethod
@@ -212,28 +210,28 @@ class MultilingualRetrieval(AbsTaskRetrieval):
             timer=timer,
             num_proc=num_proc,
         )
-        query_texts, passage_texts = self._texts(encoder.scope, hf_subset, data_split)
-        queries = encoder.queries(query_texts)
-        passages = [encoder.passages(texts) for texts in passage_texts]
-        passage_ids = [passage for texts in passage_texts for passage in texts.ids]
-        tie_order = trec_tie_order(passage_ids)
-        relevance = Relevance.from_qrels(data_split["relevant_docs"], query_texts.ids, passage_ids)
-        with timer("Computing similarity", split=hf_split, subset=hf_subset):
-            ranks = count_ranks(queries, passages, relevance, model.similarity, tie_order)
-        if prediction_folder:
-            best = top_passages(queries, passages, PREDICTED_PASSAGES, model.similarity, tie_order)
-            lists = {
-                query: {passage_ids[n]: float(x) for n, x in zip(numbers, scores, strict=True)}
-                for query, numbers, scores in zip(query_texts.ids, *best, strict=True)
-                if data_split["relevant_docs"].get(query)
-            }
-            self._save_task_predictions(lists, model, prediction_folder, hf_split, hf_subset)
+        queries, passages = self._texts(encoder.scope, hf_subset, data_split)
+        found = search_by_counting(
+            model,
+            encoder,
+            queries,
+            passages,
+            data_split["relevant_docs"],
+            n_best=PREDICTED_PASSAGES if prediction_folder else None,
+            timer=timer,
+            task_name=self.metadata.name,
+            hf_split=hf_split,
+            hf_subset=hf_subset,
+            show_progress_bar=encode_kwargs.get("show_progress_bar", True),
+        )
+        if prediction_folder and found.lists is not None:
+            self._predictions(prediction_folder, model).add(hf_subset, hf_split, found.lists)
         with timer("Scoring", split=hf_split, subset=hf_subset):
             return {
-                **_mteb_scores(ranks, self.k_values),
-                "ranking_depth": ranks.pool_size,
-                **_counts(data_split),
-                **self._tie_and_bias_scores(ranks),
+                **mteb_scores(found.ranks, self.k_values),
+                "ranking_depth": found.ranks.pool_size,
+                **pair_counts(data_split),
+                **self._tie_and_bias_scores(found.ranks),
             }
 
     def _texts(
@@ -266,7 +264,7 @@ class MultilingualRetrieval(AbsTaskRetrieval):
                 )
             depth = self._search_depth(data_split)
         else:
-            depth = self._top_k
+            depth = min(self._top_k, max(map(len, data_split["top_ranked"].values()), default=1))
         own_depth, self._top_k = self._top_k, depth
         try:
             # mteb drops queries without relevant passages from the split that it is handed.
@@ -277,7 +275,7 @@ class MultilingualRetrieval(AbsTaskRetrieval):
             self._top_k = own_depth
         # nauc_* depend on the depth of the lists, which is not mteb's here.
         kept = {name: value for name, value in scores.items() if not name.startswith("nauc")}
-        return {**kept, "ranking_depth": depth, **_counts(data_split)}
+        return {**kept, "ranking_depth": depth, **pair_counts(data_split)}
 
     def _search_depth(self, data_split: RetrievalSplitData) -> int:
         """How long the ranked lists of a model should be: the whole pool where memory allows it."""
@@ -285,12 +283,13 @@ class MultilingualRetrieval(AbsTaskRetrieval):
         depth = min(n_passages, max(max(self.k_values), MAX_RUN_ENTRIES // n_queries))
         if depth < n_passages:
             logger.warning(
-                "%s: ranked lists of %d queries are cut at %d of %d passages to save memory; `map` "
-                "is cut there too, and there is no rank distance",
+                "%s: ranked lists of %d queries are cut at %d of %d passages to save memory; the "
+                "main score is map_at_%d in place of map, and there is no rank distance",
                 self.metadata.name,
                 n_queries,
                 depth,
                 n_passages,
+                depth,
             )
         return depth
 
@@ -312,18 +311,43 @@ class MultilingualRetrieval(AbsTaskRetrieval):
             hf_subset: The subset.
 
         Returns:
-            ``map``, and where the lists cover the pool ``tied_share`` and rank distance.
+            ``map``, and where the lists cover the pool ``tied_share`` and rank distance. Where they
+            do not, the mean average precision has their length in its name.
         """
-        import pytrec_eval
-
-        evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"map"})
-        values = [query["map"] for query in evaluator.evaluate(results).values()]
-        found = {"map": sum(values) / len(values)}
         data = cast("Any", self.dataset)[hf_subset][hf_split]
-        if data["top_ranked"] is None and self._top_k >= len(data["corpus"]):
-            ranks = ranks_of_run(results, qrels, len(data["corpus"]))
-            found |= self._tie_and_bias_scores(ranks)
-        return found
+        whole = data["top_ranked"] is None and self._top_k >= len(data["corpus"])
+        if not whole:
+            name = f"map_at_{self._top_k}"
+            return {} if self._top_k in self.k_values else {name: mean_precision(results, qrels)}
+        ranks = ranks_of_run(results, qrels, len(data["corpus"]))
+        return {"map": mean_precision(results, qrels), **self._tie_and_bias_scores(ranks)}
+
+    def _add_main_score(self, scores: ScoresDict) -> None:
+        # Lists that were cut, or were another model's to begin with, have no full-depth map.
+        name = self.metadata.main_score
+        if name == "map" and name not in scores:
+            name = f"map_at_{scores['ranking_depth']}"
+        cast("dict[str, Any]", scores)["main_score"] = scores[name]
+
+    def _save_task_predictions(
+        self,
+        predictions: Mapping[str, Any] | list[Any],
+        model: MTEBModels,
+        prediction_folder: Path,
+        hf_split: str,
+        hf_subset: str,
+    ) -> None:
+        """Add the head of a model's own ranked lists to the file of predictions."""
+        team = launched_processes()
+        if isinstance(predictions, Mapping) and (team is None or not team.rank):
+            lists = run_as_json(predictions, PREDICTED_PASSAGES)
+            self._predictions(prediction_folder, model).add(hf_subset, hf_split, lists)
+
+    def _predictions(self, folder: Path, model: MTEBModels) -> PredictionFile:
+        """The file of predictions in a folder."""
+        meta, path = model.mteb_model_meta, self._predictions_path(folder)
+        key = path, meta.name, meta.revision
+        return self._prediction_files.setdefault(key, PredictionFile(*key))
 
     def _tie_and_bias_scores(self, ranks: Ranks) -> dict[str, float]:
         scores = {"tied_share": ranks.tied_share}
@@ -334,24 +358,6 @@ class MultilingualRetrieval(AbsTaskRetrieval):
                 scores["rank_distance"] = distance.mean
                 scores["rank_distance_of_chance"] = distance.share_of_chance
         return scores
-
-
-def _mteb_scores(ranks: Ranks, ks: Sequence[int]) -> dict[str, float]:
-    """``map`` and mteb's metrics; mteb rounds all but MRR to five digits."""
-    scores = {
-        name: value if name == "map" or name.startswith("mrr_") else round(value, 5)
-        for name, value in retrieval_metrics(ranks, ks).items()
-    }
-    return {**scores, "accuracy": scores["recall_at_1"]}  # mteb's second name for it
-
-
-def _counts(data_split: RetrievalSplitData) -> dict[str, int]:
-    grades = [list(relevant.values()) for relevant in data_split["relevant_docs"].values()]
-    return {
-        "n_queries": sum(max(x, default=0) > 0 for x in grades),
-        "n_relevant": sum(grade > 0 for x in grades for grade in x),
-        "n_passages": len(data_split["corpus"]),
-    }
 
 
 def task_class(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["allocate", "by_block", "integer_matrix", "select_rows", "stored_column"]
 
 _BLOCK_ROWS: Final = 1 << 18  # what is made of so many rows stays in the processor's cache
+_MOST_THREADS: Final = 8  # every process of a node reads the labels at the same time
 _SPILL_BYTES: Final = 1 << 28
 # Selections of fewer rows than one in so many are gathered before anything else is done.
 _SPARSE: Final = 8
@@ -205,5 +206,5 @@ def by_block(rows: int, doing: str, work: Callable[[int, int], _Result]) -> list
         bar.update(min(_BLOCK_ROWS, rows - start))
         return result
 
-    with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
+    with bar, ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
         return list(threads.map(one, range(0, rows, _BLOCK_ROWS)))

@@ -52,7 +52,10 @@ class HybridBatchSampler(DefaultBatchSampler):
     - All rows are in one language (monolingual), or every row's query is in another language than
       its passages and many language pairs are mixed (cross-lingual).
     - No two rows share a query group or a passage group in any language, and no row's hard
-      negative is another row's positive: no false negatives.
+      negative is another row's positive: no false negatives. Where labels hold the language pair
+      alone, equal text is one group, be it a query or a passage.
+    - A row comes again only if every row of its language pair that came less often is in the step
+      or conflicts with another row of it.
     - With several devices all batches of a step are of one kind, and if monolingual of one
       language.
     - The batches depend on the dataset, ``seed``, the epoch and the settings alone.
@@ -244,7 +247,7 @@ class HybridBatchSampler(DefaultBatchSampler):
         elif weights == "size":
             values = sizes
         elif isinstance(weights, (int, float)) and weights > 0:
-            values = sizes ** (1.0 / weights)
+            values = (sizes / sizes.max(initial=1.0)) ** (1.0 / weights)
         else:
             raise ValueError(
                 f"{name}={weights!r}: expected 'uniform', 'size', a temperature above 0, or a "

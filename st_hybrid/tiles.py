@@ -3,68 +3,189 @@
 The last bits of a matrix product depend on the shapes multiplied: in chunks of varying shape, equal
 passages no longer get equal scores. So the similarity function always sees tiles of one shape; the
 last ones are padded by repeating their last row, and the padding is cut off again.
+
+Every block of passages has tiles of its own. Which passages share a tile then depends on the block
+alone, so that several processes which hold some of a pool's blocks, or some tiles of a block, get
+the very scores that one process gets for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TILE_SHAPE", "Embeddings", "Similarity", "TileRow", "number_of_rows", "tile_rows"]
+__all__ = [
+    "TILE_SHAPE",
+    "Embeddings",
+    "Similarity",
+    "StoredEmbeddings",
+    "Tiles",
+    "fit_tile_shape",
+    "number_of_rows",
+    "select_rows",
+    "slice_rows",
+    "stack_rows",
+]
 
 Embeddings = Any
 """What an encoder returns for some texts, one row a text: a numpy array, a dense or sparse torch
-tensor on any device, or a list. Its type is kept, since similarity functions tell them apart."""
+tensor on any device, or a list. Its type is kept, since similarity functions tell them apart.
+Embeddings that lie on disk (:class:`StoredEmbeddings`) stand for those that they were."""
 
 Similarity = Callable[[Any, Any], Any]
 """``similarity(query embeddings, passage embeddings) -> scores``, higher where more similar."""
 
-TILE_SHAPE: Final = (512, 1024)
-"""Queries and passages that one call of the similarity function compares."""
+TILE_SHAPE: Final = (512, 256)
+"""The most queries and passages that one call of the similarity function compares: what fits into a
+processor's cache at some hundred dimensions, where the product is fastest."""
 
-# Scores of a row of tiles are kept where they fit into this many bytes, else computed on each use.
+# Sides of tiles are multiples of this: at a ragged edge equal embeddings can get unequal scores.
+_STEP: Final = 64
+
+# All scores are kept where they fit into this many bytes, else computed on each use.
 _KEPT_BYTES: Final = 256 * 2**20
 
 
-class TileRow:
-    """The scores of up to ``shape[0]`` queries against all passages, one tile at a time.
+class StoredEmbeddings(ABC):
+    """Abstract base of embeddings that are read piece by piece, such as from a file."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Embeddings:
+        """Read rows that follow one another.
+
+        Args:
+            start: The first row.
+            stop: The row after the last one.
+
+        Returns:
+            The rows, in memory.
+        """
+
+
+def fit_tile_shape(
+    n_queries: int, block_sizes: Sequence[int], most: tuple[int, int] = TILE_SHAPE
+) -> tuple[int, int]:
+    """The shape of tiles that leaves little to padding.
+
+    Args:
+        n_queries: The number of queries, which are dealt evenly to the tiles.
+        block_sizes: The number of passages of each block; the largest is dealt evenly.
+        most: The most queries and passages a tile, multiples of 64.
+
+    Returns:
+        Queries and passages a tile, multiples of 64.
+    """
+    sides = []
+    for rows, limit in zip((n_queries, max(block_sizes, default=0)), most, strict=True):
+        tiles = max(1, -(-rows // limit))
+        sides.append(max(1, -(-rows // (tiles * _STEP))) * _STEP)
+    return sides[0], sides[1]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The passages of a column of tiles: ``count`` rows of a block, from ``low`` on."""
+
+    block: int
+    low: int
+    count: int
+    start: int  # the first one's number in the pool
+
+
+class Tiles:
+    """The scores of queries against passages, in rows of queries and columns of passages.
 
     Attributes:
-        start: The first query's number.
-        count: The number of queries.
+        shape: Queries and passages a tile.
+        starts: Shape (columns,); the pool number of each column's first passage, ascending.
+        counts: Shape (columns,); the number of passages of each column.
+        keeps: Whether a tile's scores are kept after the first use.
     """
 
     def __init__(
         self,
-        start: int,
-        queries: _Rows,
-        passages: _Rows,
+        queries: Embeddings,
+        passages: Sequence[Embeddings],
         similarity: Similarity,
         shape: tuple[int, int],
+        *,
+        starts: Sequence[int] | None = None,
+        device: torch.device | None = None,
     ) -> None:
-        self.start = start
-        self.count = min(shape[0], len(queries) - start)
-        self._queries = queries.tile(start, shape[0])
-        self._passages = passages
+        """Lay out the tiles; scores are computed when they are asked for.
+
+        Args:
+            queries: Query embeddings.
+            passages: Blocks of passage embeddings.
+            similarity: Scores a tile of queries against a tile of passages.
+            shape: Queries and passages a tile.
+            starts: The number of each block's first passage in the pool, ascending; where not
+                given, the blocks make up the pool in order.
+            device: Where embeddings are moved before they are compared; they stay where they are
+                where not given.
+        """
+        sizes = [number_of_rows(block) for block in passages]
+        if starts is None:
+            starts = [sum(sizes[:number]) for number in range(len(sizes))]
+        height, width = shape
+        self._columns = [
+            _Column(block, low, min(width, size - low), start + low)
+            for block, (size, start) in enumerate(zip(sizes, starts, strict=True))
+            for low in range(0, size, width)
+        ]
+        self.starts = np.array([x.start for x in self._columns], dtype=np.int64)
+        self.counts = np.array([x.count for x in self._columns], dtype=np.int64)
+        self._passages = [_coalesce(block) for block in passages]
         self._similarity = similarity
-        self._shape = shape
-        self._keeps = self.count * len(passages) * 4 <= _KEPT_BYTES
-        self._kept: dict[int, torch.Tensor] = {}
+        self.shape, self._device = shape, device
+        n_queries = number_of_rows(queries)
+        self._rows = [range(x, min(x + height, n_queries)) for x in range(0, n_queries, height)]
+        self._queries = [
+            self._move(_pad(slice_rows(queries, x.start, x.stop), height)) for x in self._rows
+        ]
+        self.keeps = n_queries * sum(sizes) * 4 <= _KEPT_BYTES
+        self._kept: dict[tuple[int, int], torch.Tensor] = {}
+        self._last: tuple[int, Embeddings] = (-1, None)
 
-    def __len__(self) -> int:
-        """The number of tiles."""
-        return -(-len(self._passages) // self._shape[1])
+    @property
+    def rows(self) -> list[range]:
+        """The queries of each row."""
+        return self._rows
 
-    def tile(self, number: int) -> torch.Tensor:
+    def column_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The columns that passages stand in.
+
+        Args:
+            passages: Pool numbers, shape (n,).
+
+        Returns:
+            Shape (n,); -1 for a passage that is in none of the blocks.
+        """
+        if not self._columns:
+            return np.full(len(passages), -1)
+        columns = np.searchsorted(self.starts, passages, side="right") - 1
+        here = (columns >= 0) & (passages < (self.starts + self.counts)[columns])
+        return np.where(here, columns, -1)
+
+    def scores(self, row: int, column: int) -> torch.Tensor:
         """The scores of one tile.
 
         Args:
-            number: The tile's number, from 0 to ``len(self) - 1``.
+            row: The row's number.
+            column: The column's number. Going through the rows of a column one after the other
+                reads its passages once.
 
         Returns:
             float32 scores, shape (queries, passages) without the padding.
@@ -72,114 +193,173 @@ class TileRow:
         Raises:
             ValueError: If the similarity function returns another shape, or NaN.
         """
-        if number in self._kept:
-            return self._kept[number]
-        import torch
-
-        start, width = number * self._shape[1], self._shape[1]
-        scores = torch.as_tensor(
-            self._similarity(self._queries, self._passages.tile(start, width))
-        ).detach()
-        if tuple(scores.shape) != self._shape:
+        if (row, column) in self._kept:
+            return self._kept[row, column]
+        where = self._columns[column]
+        if self._last[0] != column:
+            rows = slice_rows(self._passages[where.block], where.low, where.low + where.count)
+            self._last = column, self._move(_pad(rows, self.shape[1]))
+        scores = self._compare(row, self._last[1], where.count)
+        if _has_nan(scores):
             raise ValueError(
-                f"similarity returned scores of shape {tuple(scores.shape)} for {self._shape[0]} "
-                f"queries and {width} passages: expected {self._shape}"
+                f"similarity returned {int(scores.isnan().sum())} scores that are not a number for "
+                f"passages {where.start} to {where.start + where.count - 1}: a passage without a "
+                "score has no rank; look for NaN in the model's embeddings"
             )
-        scores = scores[: self.count, : len(self._passages) - start].to(torch.float32)
-        # The sum is much cheaper than a look at every score, and NaN wherever a score is.
-        if torch.isnan(scores.sum()) and torch.isnan(scores).any():
-            raise ValueError(
-                f"similarity returned {int(torch.isnan(scores).sum())} scores that are not a "
-                f"number for passages {start} to {start + scores.shape[1] - 1}: a passage without "
-                "a score has no rank; look for NaN in the model's embeddings"
-            )
-        if self._keeps:
-            self._kept[number] = scores
+        if self.keeps:
+            self._kept[row, column] = scores
         return scores
 
+    def scores_of(self, row: int, passages: NDArray[np.int64]) -> torch.Tensor:
+        """The scores of passages from here and there, brought together in tiles of the same shape.
 
-def tile_rows(
-    queries: Embeddings,
-    passages: Sequence[Embeddings],
-    similarity: Similarity,
-    shape: tuple[int, int] = TILE_SHAPE,
-) -> Iterator[TileRow]:
-    """Go through all scores of queries and passages.
+        Args:
+            row: The row's number.
+            passages: Pool numbers of passages of the blocks, shape (n,).
 
-    Args:
-        queries: Query embeddings.
-        passages: Blocks of passage embeddings, which make up the pool in order.
-        similarity: Scores a tile of queries against a tile of passages.
-        shape: Queries and passages a tile.
+        Returns:
+            float32 scores, shape (queries, n). They are those of the passages' own tiles wherever
+            the similarity function does not care where in a tile a passage stands.
+        """
+        import torch
 
-    Yields:
-        The tiles of the first ``shape[0]`` queries, then of the next ones, and so on.
-    """
-    query_rows, passage_rows = _Rows([queries]), _Rows(passages)
-    for start in range(0, len(query_rows), shape[0]):
-        yield TileRow(start, query_rows, passage_rows, similarity, shape)
+        parts = []
+        for first in range(0, len(passages), self.shape[1]):
+            numbers = passages[first : first + self.shape[1]]
+            rows = self._move(_pad(self._take(numbers), self.shape[1]))
+            parts.append(self._compare(row, rows, len(numbers)))
+        return torch.cat(parts, dim=1)
+
+    def _compare(self, row: int, passages: Embeddings, count: int) -> torch.Tensor:
+        import torch
+
+        scores = torch.as_tensor(self._similarity(self._queries[row], passages)).detach()
+        if tuple(scores.shape) != self.shape:
+            raise ValueError(
+                f"similarity returned scores of shape {tuple(scores.shape)} for {self.shape[0]} "
+                f"queries and {self.shape[1]} passages: expected {self.shape}"
+            )
+        return scores[: len(self._rows[row]), :count].to(torch.float32)
+
+    def _take(self, passages: NDArray[np.int64]) -> Embeddings:
+        """The embeddings of passages, in their order."""
+        columns = self.column_of(passages)
+        blocks = np.array([x.block for x in self._columns])[columns]
+        lows = np.array([x.low for x in self._columns])[columns] + passages - self.starts[columns]
+        order = np.argsort(blocks, kind="stable")
+        parts = [
+            select_rows(self._passages[block], lows[order][blocks[order] == block])
+            for block in np.unique(blocks)
+        ]
+        return select_rows(stack_rows(parts), np.argsort(order, kind="stable"))
+
+    def _move(self, embeddings: Embeddings) -> Embeddings:
+        if self._device is None:
+            return embeddings
+        import torch
+
+        if isinstance(embeddings, list):
+            return [torch.as_tensor(row).to(self._device) for row in embeddings]
+        return torch.as_tensor(embeddings).to(self._device)
 
 
 def number_of_rows(embeddings: Embeddings) -> int:
     """The number of texts that embeddings are of.
 
     Args:
-        embeddings: An array, a tensor or a list.
+        embeddings: An array, a tensor, a list or stored embeddings.
 
     Returns:
         The length of the first dimension.
     """
-    return len(embeddings) if isinstance(embeddings, list) else int(embeddings.shape[0])
+    if isinstance(embeddings, list | StoredEmbeddings):
+        return len(embeddings)
+    return int(embeddings.shape[0])
 
 
-class _Rows:
-    """Blocks of embeddings read as one long block, a tile at a time, without copying them all."""
+def slice_rows(embeddings: Embeddings, start: int, stop: int) -> Embeddings:
+    """Rows that follow one another.
 
-    def __init__(self, blocks: Sequence[Embeddings]) -> None:
-        self._blocks = [block for block in blocks if number_of_rows(block)]
-        ends = np.cumsum([number_of_rows(block) for block in self._blocks], dtype=np.int64).tolist()
-        self._bounds = list(zip([0, *ends], ends, strict=False))
+    Args:
+        embeddings: The embeddings.
+        start: The first row.
+        stop: The row after the last one.
 
-    def __len__(self) -> int:
-        return self._bounds[-1][1] if self._bounds else 0
-
-    def tile(self, start: int, size: int) -> Embeddings:
-        """``size`` rows from ``start`` on; past the end, the last row again and again."""
-        parts = []
-        for block, (first, end) in zip(self._blocks, self._bounds, strict=True):
-            low, high = max(start, first), min(start + size, end)
-            if low < high:
-                parts.append(_slice(block, low - first, high - first))
-        missing = start + size - len(self)
-        if missing > 0:
-            parts.append(_repeat_last(self._blocks[-1], missing))
-        return parts[0] if len(parts) == 1 else _concatenate(parts)
-
-
-def _slice(block: Embeddings, low: int, high: int) -> Embeddings:
-    if getattr(block, "is_sparse", False):  # sparse tensors cannot be sliced
-        import torch
-
-        return block.index_select(0, torch.arange(low, high, device=block.device))
-    return block[low:high]
-
-
-def _repeat_last(block: Embeddings, times: int) -> Embeddings:
-    if isinstance(block, list):
-        return block[-1:] * times
-    if isinstance(block, np.ndarray):
-        return np.repeat(block[-1:], times, axis=0)
+    Returns:
+        The rows in memory, of the same kind, without a copy where that is possible.
+    """
+    if isinstance(embeddings, StoredEmbeddings):
+        return embeddings.read(start, stop)
+    if not getattr(embeddings, "is_sparse", False):
+        return embeddings[start:stop]
     import torch
 
-    last = torch.full((times,), block.shape[0] - 1, device=block.device)
-    return block.index_select(0, last)
+    whole = _coalesce(embeddings)
+    bounds = torch.tensor([start, stop], device=whole.device)
+    low, high = torch.searchsorted(whole.indices()[0].contiguous(), bounds).tolist()
+    indices = whole.indices()[:, low:high].clone()
+    indices[0] -= start
+    shape = (stop - start, *whole.shape[1:])
+    values = whole.values()[low:high]
+    return torch.sparse_coo_tensor(
+        indices, values, shape, is_coalesced=True, check_invariants=False
+    )
 
 
-def _concatenate(parts: list[Embeddings]) -> Embeddings:
+def select_rows(embeddings: Embeddings, numbers: NDArray[np.int64]) -> Embeddings:
+    """Rows from here and there.
+
+    Args:
+        embeddings: The embeddings.
+        numbers: The rows' numbers, shape (n,).
+
+    Returns:
+        The rows in memory, of the same kind, in the order of ``numbers``.
+    """
+    if isinstance(embeddings, StoredEmbeddings):
+        return stack_rows([embeddings.read(x, x + 1) for x in numbers.tolist()])
+    if isinstance(embeddings, list):
+        return [embeddings[number] for number in numbers.tolist()]
+    if isinstance(embeddings, np.ndarray):
+        return embeddings[numbers]
+    import torch
+
+    return embeddings.index_select(0, torch.from_numpy(numbers).to(embeddings.device))
+
+
+def stack_rows(parts: Sequence[Embeddings]) -> Embeddings:
+    """Embeddings of one kind, one after the other.
+
+    Args:
+        parts: One or more embeddings in memory.
+
+    Returns:
+        All of their rows.
+    """
+    if len(parts) == 1:
+        return parts[0]
     if isinstance(parts[0], list):
         return [row for part in parts for row in part]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     import torch
 
-    return torch.cat(parts)
+    return torch.cat(list(parts))
+
+
+def _coalesce(embeddings: Embeddings) -> Embeddings:
+    """Sparse tensors with their entries in ascending order, so that a row's lie side by side."""
+    return embeddings.coalesce() if getattr(embeddings, "is_sparse", False) else embeddings
+
+
+def _pad(rows: Embeddings, size: int) -> Embeddings:
+    """The rows, and the last one again and again until there are ``size``."""
+    count = number_of_rows(rows)
+    if count == size:
+        return rows
+    return select_rows(rows, np.minimum(np.arange(size), count - 1))
+
+
+def _has_nan(scores: torch.Tensor) -> bool:
+    # The sum is much cheaper than a look at every score, and NaN wherever a score is.
+    return bool(scores.sum().isnan()) and bool(scores.isnan().any())

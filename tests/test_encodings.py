@@ -30,6 +30,8 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from mteb_tasks import encodings
 from mteb_tasks.collection import Texts
+from mteb_tasks.encoding_files import EncodingFile
+from mteb_tasks.encoding_store import MEMORY_LIMIT_VARIABLE
 from mteb_tasks.encodings import TextEncoder, clear_encodings, encoding_scope
 
 TEXTS = Texts(("1", "2", "3"), ("one two", " two three ", "one"))
@@ -275,29 +277,21 @@ def test_a_model_that_cannot_be_referenced_weakly_shares_nothing() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the limit the set unused for longest goes; a set above the limit is never kept."""
+    """Beyond the limit embeddings lie on disk: nothing is encoded twice, and nothing changes."""
 
     class Wide(Encoder):
         def encode(self, inputs: Any, **kwargs: Any) -> Any:
             return np.repeat(super().encode(inputs, **kwargs), 50_000, axis=1)  # 400,000 bytes
 
-    def numbered(*numbers: int) -> Texts:
-        texts = tuple(map(str, numbers))
-        return Texts(texts, texts)
-
-    monkeypatch.setenv(encodings.MEMORY_LIMIT_VARIABLE, "1")  # room for two texts
+    monkeypatch.setenv(MEMORY_LIMIT_VARIABLE, "1")  # room for two texts
     model = Wide()
     encoder = encoder_for(model)
-    for number in (0, 1, 0, 2, 0, 1):
-        encoder.queries(numbered(number))
-    assert len(model.calls) == 4  # 0, 1, 2, and 1 again after 2 took its place
-    encoder.queries(numbered(0, 1, 2))
-    encoder.queries(numbered(0, 1, 2))
-    assert len(model.calls) == 6
-    assert sum(entry[1] for entry in encodings._store._kept.values()) == 800_000
-    monkeypatch.setenv(encodings.MEMORY_LIMIT_VARIABLE, "0")
-    encoder_for(Encoder()).queries(TEXTS)
-    assert len(encodings._store._kept) == 2
+    for number in (0, 1, 0, 2, 0, 1, 3, 4):
+        found = encoder.queries(Texts((str(number),), (str(number),)))
+        rows = found.read(0, 1) if isinstance(found, EncodingFile) else found
+        np.testing.assert_array_equal(rows, np.repeat([[1, 48 + number]], 50_000, axis=1))
+        assert encodings._store.memory <= 2**20
+    assert len(model.calls) == 5
 
 
 @pytest.mark.parametrize("value", ["much", "-1", "1.5"])
@@ -308,18 +302,16 @@ def test_a_bad_limit_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> No
         encoder_for(Encoder()).queries(TEXTS)
 
 
-@pytest.mark.parametrize(
-    ("embeddings", "size"),
-    [
-        (np.zeros((3, 2), dtype=np.float32), 24),
-        (torch.zeros(3, 2, dtype=torch.float16), 12),
-        (torch.eye(3).to_sparse(), 3 * 4 + 2 * 3 * 8),
-        ([torch.zeros(1, 2), torch.zeros(3, 2)], 32),
-    ],
-)
-def test_bytes_of_embeddings(embeddings: Any, size: int) -> None:
-    """Arrays, tensors, sparse tensors and ragged lists all count."""
-    assert encodings._n_bytes(embeddings) == size
+def test_passages_are_encoded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large corpus is encoded piece by piece, as mteb does, and so can lie on disk by pieces."""
+    monkeypatch.setattr(encodings, "CHUNK_SIZE", 2)
+    model = Encoder()
+    blocks = encoder_for(model).passages(TEXTS)
+    assert [(block.start, len(block.embeddings)) for block in blocks] == [(0, 2), (2, 1)]
+    assert [len(call["batches"]) for call in model.calls] == [1, 1]
+    assert [block.embeddings for block in encoder_for(model).passages(TEXTS)] == [
+        block.embeddings for block in blocks
+    ]
 
 
 def test_scopes(tmp_path: Any) -> None:
@@ -342,8 +334,9 @@ def test_contextual_encoders_are_not_shared() -> None:
     """An encoder that reads the corpus is asked every time."""
     model: Any = Encoder()
     model.reads_corpus = True
-    encoder_for(model).passages(TEXTS)
-    encoder_for(model).passages(TEXTS)
+    model.calls.clear()
+    for _ in range(2):
+        encoder_for(model).passages(TEXTS)
     assert len(model.calls) == 2
 
 
