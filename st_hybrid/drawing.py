@@ -75,7 +75,7 @@ class RowDrawer:
         elif self._at_once is not None:
             self._at_once = max(self._at_once, 2 * tried)
         self._patience = 0 if came else min(2 * self._patience + 1, _FEWEST_STEPS)
-        self._alone = self._patience
+        self._alone = self._patience if came in (0, tried) else 1  # the step that did not come out
 
     def _draw_many(self, slots: NDArray[Any]) -> NDArray[Any]:
         """Draw the first steps that come out well together, if any; ``(steps, rows a step)``."""
