@@ -62,8 +62,8 @@ def _within(name: str, *prefixes: str) -> bool:
 def test_the_reader_of_imports_sees_what_it_should() -> None:
     """The rules below would hold of anything if the imports were not found."""
     assert "st_hybrid.bias" in _imports("mteb_tasks.retrieval", lazy=False)
-    assert "torch" in _imports("mteb_tasks.encodings", lazy=True)
-    assert "torch" not in _imports("mteb_tasks.encodings", lazy=False)
+    assert "torch" in _imports("mteb_tasks.model_identity", lazy=True)
+    assert "torch" not in _imports("mteb_tasks.model_identity", lazy=False)
     assert "torch" in _imports("st_hybrid.sampler", lazy=False)
 
 
