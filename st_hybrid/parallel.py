@@ -14,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from st_hybrid.corpora.records import Finding, ParallelData, check_pairs, label_array
+from st_hybrid.corpora.store import ResolveTexts, TextStore
+from st_hybrid.corpora.texts import ParallelTexts, read_pairs, read_parallel_texts
 from st_hybrid.languages import pair_code
-from st_hybrid.parallel_texts import ParallelTexts, read_pairs, read_parallel_texts
-from st_hybrid.text_store import ResolveTexts, TextStore
 
 __all__ = [
     "PROMPTS",
+    "Finding",
+    "ParallelData",
     "ParallelTexts",
     "RowKinds",
     "build_parallel_dataset",
@@ -78,7 +81,7 @@ def build_parallel_dataset(
     if kinds not in _KINDS:
         raise ValueError(f"kinds={kinds!r}: expected one of {_KINDS}")
     links = np.asarray(pairs, dtype=np.int64)
-    _check_pairs(links, len(queries), len(passages))
+    check_pairs(links, len(queries), len(passages))
     queries, passages = _select_languages(queries, passages, languages)
     resolver = ResolveTexts(TextStore.of(queries), TextStore.of(passages))
     has_query, has_passage = queries.present(), passages.present()
@@ -111,7 +114,7 @@ def build_parallel_dataset(
             f": queries are in {queries.languages}, passages in {passages.languages}"
         )
     arrays = [pa.array(np.concatenate(column)) for column in columns]
-    arrays.append(_label_array(np.concatenate(labels)))
+    arrays.append(label_array(np.concatenate(labels)))
     dataset = datasets.Dataset(pa.table(arrays, names=[*names, "label"]))
     return dataset.with_transform(resolver)
 
@@ -178,11 +181,6 @@ def column_prompts(
     }
 
 
-def _label_array(label: NDArray[np.int32]) -> pa.FixedSizeListArray:
-    """Labels of shape ``(rows, integers a row)`` as a column."""
-    return pa.FixedSizeListArray.from_arrays(pa.array(label.ravel()), label.shape[1])
-
-
 def _other_languages(
     present: NDArray[np.bool_],
     language: int,
@@ -220,7 +218,7 @@ def _renumbered(rows: pa.Table, resolver: ResolveTexts, whole: ResolveTexts) -> 
     for name in rows.column_names[:-1]:
         numbers = rows.column(name).to_numpy()
         columns.append(pa.array(resolver.store(name).numbers_in(whole.store(name), numbers)))
-    return pa.table([*columns, _label_array(label)], names=rows.column_names)
+    return pa.table([*columns, label_array(label)], names=rows.column_names)
 
 
 def _resolver(part: datasets.Dataset, number: int) -> ResolveTexts:
@@ -256,19 +254,3 @@ def _select_languages(
             )
         chosen.append(table.select_languages(codes))
     return chosen[0], chosen[1]
-
-
-def _check_pairs(links: NDArray[np.int64], queries: int, passages: int) -> None:
-    if links.ndim != 2 or links.shape[1] < 2 or not len(links):
-        raise ValueError(
-            f"pairs has shape {links.shape}: expected (pairs, 2 + negatives), one pair or more"
-        )
-    for name, column, rows in (
-        ("query", links[:, :1], queries),
-        ("passage", links[:, 1:], passages),
-    ):
-        wrong = column[(column < 0) | (column >= rows)]
-        if len(wrong):
-            raise ValueError(
-                f"pairs name {name} row {wrong[0]}, but there are rows 0 .. {rows - 1}"
-            )

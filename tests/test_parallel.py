@@ -206,7 +206,7 @@ def test_datasets_differ_in_their_numbers_where_they_differ_in_texts() -> None:
 
     def numbers(texts: pa.LargeStringArray) -> list[int]:
         """Of the anchors of a dataset whose queries are these texts."""
-        queries = ParallelTexts(("0", "1"), ("en",), texts)
+        queries = ParallelTexts(pa.array(["0", "1"], pa.large_string()), ("en",), texts)
         dataset = build_parallel_dataset(queries, passages, [[0, 0], [1, 1]])
         assert dataset[:]["anchor"] == texts.to_pylist()
         return dataset.with_format(None)[:]["anchor"]  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbToken
 
 from st_hybrid.commands.translate import translate as command
 from st_hybrid.languages import UnknownLanguageError
-from st_hybrid.parallel_texts import read_parallel_texts
+from st_hybrid.corpora.texts import read_parallel_texts
 from st_hybrid.quality import mark_pairs
 from st_hybrid.translate import (
     Decoding,

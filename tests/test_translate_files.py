@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from st_hybrid.parallel_texts import read_parallel_texts
+from st_hybrid.corpora.texts import read_parallel_texts
 from st_hybrid.quality import QualityLimits
 from st_hybrid.translate import TranslationError, TranslationReport, merge_translations
 from st_hybrid.translation import work

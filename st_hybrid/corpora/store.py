@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from st_hybrid.parallel_texts import ParallelTexts
+from st_hybrid.corpora.texts import ParallelTexts
 
 __all__ = ["ResolveTexts", "TextStore"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import lzma
 import uuid
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from st_hybrid.languages import get_language
@@ -25,7 +27,7 @@ class ParallelTexts:
     """Texts with their translations: a row a text, a column a language, gaps allowed.
 
     Attributes:
-        ids: One id a row, distinct.
+        id_array: One id a row, distinct.
         languages: Language codes of the columns.
         texts: All columns after one another, null where a row lacks a language; the text of row
             ``r`` in the language at position ``c`` is number ``c * rows + r``.
@@ -33,7 +35,7 @@ class ParallelTexts:
             the same texts, and new for every other table.
     """
 
-    ids: tuple[str, ...]
+    id_array: pa.LargeStringArray
     languages: tuple[str, ...]
     texts: pa.LargeStringArray
     key: str = dataclasses.field(
@@ -62,12 +64,10 @@ class ParallelTexts:
             get_language(code)
         lengths = {code: len(column) for code, column in columns.items()}
         rows = next(iter(lengths.values()))
-        names = tuple(ids) if ids is not None else tuple(str(row) for row in range(rows))
+        names = pa.array(map(str, range(rows)) if ids is None else ids, type=pa.large_string())
         if set(lengths.values()) != {rows} or len(names) != rows:
             raise ValueError(f"columns differ in length: {lengths}, and {len(names)} ids")
-        if len(set(names)) != rows:
-            repeated = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"ids repeat: {repeated!r} occurs more than once")
+        _check_distinct(names)
         chunks = [
             pa.array([text or None for text in column], type=pa.large_string())
             for column in columns.values()
@@ -76,7 +76,44 @@ class ParallelTexts:
 
     def __len__(self) -> int:
         """The number of rows."""
-        return len(self.ids)
+        return len(self.id_array)
+
+    @functools.cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The ids as Python strings; large tables are better read by ``id_array``."""
+        return tuple(self.id_array.to_pylist())
+
+    def rows_of(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        """Look ids up.
+
+        Args:
+            ids: Ids, in any order, repeated or not.
+
+        Returns:
+            Their rows, -1 where there is no such id.
+        """
+        wanted = ids.cast(pa.large_string())
+        rows = pc.fill_null(pc.index_in(wanted, value_set=self.id_array), -1)
+        return np.asarray(rows.to_numpy(), dtype=np.int64)
+
+    def filter_texts(self, keep: NDArray[np.bool_]) -> ParallelTexts:
+        """Take texts away; the rows stay, so that row numbers and groups mean what they meant.
+
+        Args:
+            keep: Which texts to keep, shape ``(languages, rows)``; gaps stay gaps.
+
+        Returns:
+            The table with gaps in their place, under the same key.
+
+        Raises:
+            ValueError: If ``keep`` has another shape.
+        """
+        if keep.shape != (len(self.languages), len(self)):
+            raise ValueError(
+                f"keep has shape {keep.shape}: expected {(len(self.languages), len(self))}"
+            )
+        kept = pc.if_else(pa.array(keep.ravel()), self.texts, pa.scalar(None, pa.large_string()))
+        return dataclasses.replace(self, texts=kept)
 
     def select_languages(self, languages: Iterable[str]) -> ParallelTexts:
         """Keep some languages, in the order given.
@@ -127,7 +164,13 @@ class ParallelTexts:
         if not parts:
             raise ValueError("parts is empty: give at least one table")
         languages = tuple(dict.fromkeys(code for part in parts for code in part.languages))
-        ids = tuple(f"{number}:{i}" for number, part in enumerate(parts) for i in part.ids)
+        large = functools.partial(pa.scalar, type=pa.large_string())
+        ids = pa.concat_arrays(
+            [
+                pc.binary_join_element_wise(large(str(number)), part.id_array, large(":"))
+                for number, part in enumerate(parts)
+            ]
+        )
         columns = [
             part.column(code)
             if code in part.languages
@@ -136,6 +179,16 @@ class ParallelTexts:
             for part in parts
         ]
         return ParallelTexts(ids, languages, pa.concat_arrays(columns))
+
+
+def _check_distinct(ids: pa.LargeStringArray) -> None:
+    if ids.null_count:
+        raise ValueError(f"ids: {ids.null_count} are missing, every row needs one")
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    counts = pc.value_counts(ids)
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()
+    raise ValueError(f"ids repeat: {repeated!r} occurs more than once")
 
 
 def read_parallel_texts(path: str | Path) -> ParallelTexts:
