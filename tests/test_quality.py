@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from st_hybrid import characters, quality
-from st_hybrid.languages import LANGUAGES, UnknownLanguageError
 from st_hybrid.corpora.texts import read_parallel_texts
+from st_hybrid.languages import LANGUAGES, UnknownLanguageError
 from st_hybrid.quality import MARKS, QualityLimits, mark_pairs
 
 SENTENCE = "The committee met on Thursday to discuss the plan for the new library in the city."

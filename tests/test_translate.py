@@ -21,8 +21,8 @@ from click.testing import CliRunner, Result
 from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
 
 from st_hybrid.commands.translate import translate as command
-from st_hybrid.languages import UnknownLanguageError
 from st_hybrid.corpora.texts import read_parallel_texts
+from st_hybrid.languages import UnknownLanguageError
 from st_hybrid.quality import mark_pairs
 from st_hybrid.translate import (
     Decoding,

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from st_hybrid.languages import get_language
 from st_hybrid.corpora.texts import read_parallel_texts
+from st_hybrid.languages import get_language
 from st_hybrid.quality import is_empty
 from st_hybrid.translation.codes import TranslationError
 from st_hybrid.translation.files import file_digest, plain_suffix, read_lines, read_objects
