@@ -7,6 +7,8 @@ leaderboard too. What :meth:`MultilingualBenchmark.get_score` gives beyond them:
 * ``Setting, micro::Mono`` ...: the same with each query counting once (:mod:`mteb_tasks.summary`).
 * ``MIRACL, monolingual::Pooled``: the upper end of the range whose lower end ``MIRACL::Pooled`` is,
   since only passages in the query's language are judged there.
+* ``MIRACL::Original``, ``MIRACL::Cross`` and ``MIRACL::Round trip``, side by side. The last two are
+  ``None``, and so is ``Rank``, where the models' queries were not translated by the same files.
 * ``Bias::XQuAD-R`` ...: the set's rank distance, in ranks, macro over query languages; lower is
   better. ``Bias, share of chance::XQuAD-R`` is its share of what a random ranking has, and
   ``Bias, questions in 4 languages::MLQA-R ...`` is over these questions alone.
@@ -15,6 +17,7 @@ leaderboard too. What :meth:`MultilingualBenchmark.get_score` gives beyond them:
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mteb.benchmarks.benchmark import Benchmark, CustomGroup, CustomGrouping
 from mteb.get_tasks import MTEBTasks
 
+from mteb_tasks.miracl.provenance import conflicting_files, files_of
 from mteb_tasks.summary import summarise
 from mteb_tasks.tasks import LAREQA_TASKS, MIRACL_TASKS, LareqaRetrieval
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from mteb.results import BenchmarkResults, TaskResult
 
 __all__ = ["MultilingualBenchmark", "benchmarks"]
+
+logger = logging.getLogger(__name__)
 
 _SETTING: Final = "Setting"
 _MIRACL: Final = "MIRACL"
@@ -72,12 +78,38 @@ class MultilingualBenchmark(Benchmark):
             ValueError: If ``raise_error`` is set and the result of a task is missing.
         """
         scores = super().get_score(results, raise_error=raise_error)
+        complete = {}
         for model in results.join_revisions():
             found = model.select_tasks(self.tasks).task_results
             by_name = {result.task_name: result for result in found}
             if len(by_name) == len(self.tasks):
+                complete[model.model_name] = by_name
                 scores[model.model_name] |= self._group_scores(by_name) | self._bias(by_name)
+        for key in self._incomparable(list(complete.values())):
+            for name in complete:
+                scores[name][key] = None
         return scores
+
+    def _incomparable(self, models: Sequence[Mapping[str, TaskResult]]) -> set[str]:
+        """The keys of scores on queries that are not the same translations for all models."""
+        groups = [
+            (f"{name}::{group.label}", [x for task in group.tasks for x in _subsets(model, task)])
+            for grouping in self.aggregations
+            if isinstance(grouping, CustomGrouping)
+            for group in grouping.groups
+            for name in (grouping.name, f"{grouping.name}, micro")
+            for model in models
+        ]
+        conflicts = conflicting_files(x for _, subsets in groups for x in subsets)
+        keys = {key for key, subsets in groups for x in subsets if conflicts & set(files_of(x))}
+        if keys:
+            logger.warning(
+                "%s: %s and Rank are None, since the models' queries are not from the same "
+                "translations: %s differ. Evaluate all models with one set of translated queries.",
+                *(self.name, ", ".join(sorted(keys)), ", ".join(sorted(conflicts))),
+            )
+            keys.add("Rank")
+        return keys
 
     def _group_scores(self, results: Mapping[str, TaskResult]) -> dict[str, float | None]:
         """Micro means of the groups of tasks, and monolingual scores where results have them."""

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PredictionFile", "ranked_lists_as_json", "run_as_json"]
+__all__ = ["PredictionFile", "ranked_lists_as_json", "read_lists", "run_as_json"]
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +188,53 @@ def _splits(file: BinaryIO, subset: str, line: _Line) -> dict[str, str]:
 def _blank(file: BinaryIO, line: _Line) -> None:
     file.seek(line.place)
     file.write(b" " * line.size)
+
+
+def read_lists(
+    path: Path, subset: str, split: str, k: int
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Read the heads of a subset's lists, from a file of ours or of mteb's own.
+
+    Args:
+        path: The file.
+        subset: The subset.
+        split: The split.
+        k: Passages a query.
+
+    Returns:
+        Name and revision of the model that found them, and query id -> passage ids, best first.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no lists of the subset and split, or is no file of predictions.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there are no predictions '{path}': evaluate a first stage on this task with "
+            f"prediction_folder='{path.parent}'"
+        )
+    content: dict[str, Any] = {}
+    with path.open("rb") as file:
+        first = file.readline()
+        if first.endswith(b"}\n") and not first.endswith(b"}}\n"):
+            content = json.loads(first + b"}")
+            wanted = f",{json.dumps(subset)}: ".encode()
+            for line in file:  # of two, the last one counts
+                if line.startswith(wanted) and line.endswith(b"}\n"):
+                    content |= json.loads(b"{" + line[1:] + b"}")
+    if not content:
+        content = json.loads(path.read_bytes())
+    lists = content.get(subset, {}).get(split)
+    if lists is None:
+        raise ValueError(
+            f"'{path}' holds no lists of the subset {subset!r} on {split!r}: evaluate the first "
+            "stage on it"
+        )
+    heads = {
+        query: sorted(found, key=found.__getitem__, reverse=True)[:k]
+        for query, found in lists.items()
+    }
+    return content[_META_KEY], heads
 
 
 def ranked_lists_as_json(

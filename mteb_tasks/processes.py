@@ -125,9 +125,9 @@ class Team:
         import torch
 
         sizes = [int(x[0]) for x in self.gather(np.array([len(data)]))]
-        padded = torch.zeros(max(sizes), dtype=torch.uint8)
-        padded[: len(data)] = torch.from_numpy(data)
-        found = self._all_gather(padded)
+        padded = np.zeros(max(sizes), dtype=np.uint8)
+        padded[: len(data)] = data
+        found = self._all_gather(torch.from_numpy(padded))
         return [x.numpy()[:size] for x, size in zip(found, sizes, strict=True)]
 
     @contextlib.contextmanager

@@ -19,23 +19,21 @@ them:
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from datasets import Dataset
-from mteb.abstasks import AbsTaskRetrieval
-from mteb.models import CrossEncoderProtocol, EncoderProtocol, SearchProtocol
+from mteb.models import EncoderProtocol, SearchProtocol
 from mteb.timing import TimingStack
 
 from mteb_tasks.collection import Collection, Texts
 from mteb_tasks.counted_search import search_by_counting
 from mteb_tasks.encodings import Scope, TextEncoder
-from mteb_tasks.predictions import PredictionFile, run_as_json
+from mteb_tasks.listed_search import ListedSearch, predicted_passages
 from mteb_tasks.processes import launched_processes
-from mteb_tasks.scores import mean_precision, mteb_scores, pair_counts
+from mteb_tasks.scores import mteb_scores, pair_counts
 from mteb_tasks.subsets import (
     Setting,
     as_texts,
@@ -44,7 +42,7 @@ from mteb_tasks.subsets import (
     subset_languages,
 )
 from st_hybrid.bias import rank_distance
-from st_hybrid.ranking import Ranks, ranks_of_run
+from st_hybrid.ranking import Ranks
 
 if TYPE_CHECKING:
     from mteb.abstasks.retrieval_dataset_loaders import RetrievalSplitData
@@ -53,8 +51,6 @@ if TYPE_CHECKING:
     from mteb.types import EncodeKwargs, ScoresDict
 
 __all__ = [
-    "MAX_RUN_ENTRIES",
-    "PREDICTED_PASSAGES",
     "MultilingualRetrieval",
     "Setting",
     "eval_languages",
@@ -62,17 +58,8 @@ __all__ = [
     "task_class",
 ]
 
-logger = logging.getLogger(__name__)
 
-PREDICTED_PASSAGES: Final = 100
-"""Passages a query that mteb's ``prediction_folder`` receives."""
-
-MAX_RUN_ENTRIES: Final = 25_000_000
-"""Largest run (queries x passages) asked of models that only return ranked lists; some 4 GB. Beyond
-it their lists are cut, and there is no rank distance."""
-
-
-class MultilingualRetrieval(AbsTaskRetrieval):
+class MultilingualRetrieval(ListedSearch):
     """Abstract base of retrieval tasks on a collection that exists in several languages.
 
     A subclass sets ``setting`` and ``metadata`` (with ``eval_langs`` from :func:`eval_languages`
@@ -91,7 +78,6 @@ class MultilingualRetrieval(AbsTaskRetrieval):
         super().__init__(*args, **kwargs)
         # The datasets that load_data built, to notice when somebody put others in their place.
         self._loaded: dict[str, tuple[Dataset, Dataset]] = {}
-        self._prediction_files: dict[tuple[Path, str | None, str | None], PredictionFile] = {}
 
     @classmethod
     @abstractmethod
@@ -167,11 +153,12 @@ class MultilingualRetrieval(AbsTaskRetrieval):
         timer: TimingStack,
         **kwargs: Any,  # noqa: ANN401 -- mteb's signature
     ) -> ScoresDict:
+        launched_processes()  # of several, the first one alone writes what comes back from here
         queries, corpus = self._loaded.get(hf_subset, (None, None))
         untouched = data_split["queries"] is queries and data_split["corpus"] is corpus
         encodes = isinstance(model, EncoderProtocol) and not isinstance(model, SearchProtocol)
         count = encodes and untouched and data_split["top_ranked"] is None
-        scores = (self._evaluate_by_counting if count else self._evaluate_with_mteb)(
+        scores = (self._evaluate_by_counting if count else self._evaluate_lists)(
             cast("Any", model),
             data_split,
             encode_kwargs=encode_kwargs,
@@ -217,7 +204,7 @@ class MultilingualRetrieval(AbsTaskRetrieval):
             queries,
             passages,
             data_split["relevant_docs"],
-            n_best=PREDICTED_PASSAGES if prediction_folder else None,
+            n_best=predicted_passages() if prediction_folder else None,
             timer=timer,
             task_name=self.metadata.name,
             hf_split=hf_split,
@@ -244,110 +231,6 @@ class MultilingualRetrieval(AbsTaskRetrieval):
             passages = [collection.passages[language] for language in passage_languages]
             return collection.queries[query_language], passages
         return as_texts(data_split["queries"]), [as_texts(data_split["corpus"])]
-
-    def _evaluate_with_mteb(
-        self,
-        model: MTEBModels,
-        data_split: RetrievalSplitData,
-        *,
-        hf_subset: str,
-        **kwargs: Any,  # noqa: ANN401 -- handed on to mteb as they are
-    ) -> dict[str, Any]:
-        """Scores from ranked lists, for models that search by themselves and for rerankers."""
-        if data_split["top_ranked"] is None:
-            if isinstance(model, CrossEncoderProtocol) and not isinstance(model, SearchProtocol):
-                raise ValueError(
-                    f"{self.metadata.name}: {model.mteb_model_meta.name} is a cross-encoder, which "
-                    "can rerank passages but not search for them. Run an encoder on this task with "
-                    "prediction_folder=FOLDER first, then evaluate the cross-encoder on "
-                    "task.convert_to_reranking(FOLDER, top_k=100)"
-                )
-            depth = self._search_depth(data_split)
-        else:
-            depth = min(self._top_k, max(map(len, data_split["top_ranked"].values()), default=1))
-        own_depth, self._top_k = self._top_k, depth
-        try:
-            # mteb drops queries without relevant passages from the split that it is handed.
-            scores = super()._evaluate_subset(
-                model, data_split.copy(), hf_subset=hf_subset, **kwargs
-            )
-        finally:
-            self._top_k = own_depth
-        # nauc_* depend on the depth of the lists, which is not mteb's here.
-        kept = {name: value for name, value in scores.items() if not name.startswith("nauc")}
-        return {**kept, "ranking_depth": depth, **pair_counts(data_split)}
-
-    def _search_depth(self, data_split: RetrievalSplitData) -> int:
-        """How long the ranked lists of a model should be: the whole pool where memory allows it."""
-        n_queries, n_passages = len(data_split["relevant_docs"]), len(data_split["corpus"])
-        depth = min(n_passages, max(max(self.k_values), MAX_RUN_ENTRIES // n_queries))
-        if depth < n_passages:
-            logger.warning(
-                "%s: ranked lists of %d queries are cut at %d of %d passages to save memory; the "
-                "main score is map_at_%d in place of map, and there is no rank distance",
-                self.metadata.name,
-                n_queries,
-                depth,
-                n_passages,
-                depth,
-            )
-        return depth
-
-    def task_specific_scores(
-        self,
-        scores: dict[str, dict[str, float]],
-        qrels: Mapping[str, Mapping[str, int]],
-        results: dict[str, dict[str, float]],
-        hf_split: str,
-        hf_subset: str,
-    ) -> dict[str, float]:
-        """The scores that mteb does not compute, from ranked lists.
-
-        Args:
-            scores: mteb's scores of each query; not needed.
-            qrels: Query id -> passage id -> grade.
-            results: Query id -> passage id -> score, for the passages found.
-            hf_split: The split; not needed.
-            hf_subset: The subset.
-
-        Returns:
-            ``map``, and where the lists cover the pool ``tied_share`` and rank distance. Where they
-            do not, the mean average precision has their length in its name.
-        """
-        data = cast("Any", self.dataset)[hf_subset][hf_split]
-        whole = data["top_ranked"] is None and self._top_k >= len(data["corpus"])
-        if not whole:
-            name = f"map_at_{self._top_k}"
-            return {} if self._top_k in self.k_values else {name: mean_precision(results, qrels)}
-        ranks = ranks_of_run(results, qrels, len(data["corpus"]))
-        return {"map": mean_precision(results, qrels), **self._tie_and_bias_scores(ranks)}
-
-    def _add_main_score(self, scores: ScoresDict) -> None:
-        # Lists that were cut, or were another model's to begin with, have no full-depth map.
-        name = self.metadata.main_score
-        if name == "map" and name not in scores:
-            name = f"map_at_{scores['ranking_depth']}"
-        cast("dict[str, Any]", scores)["main_score"] = scores[name]
-
-    def _save_task_predictions(
-        self,
-        predictions: Mapping[str, Any] | list[Any],
-        model: MTEBModels,
-        prediction_folder: Path,
-        hf_split: str,
-        hf_subset: str,
-    ) -> None:
-        """Add the head of a model's own ranked lists to the file of predictions."""
-        team = launched_processes()
-        if isinstance(predictions, Mapping) and (team is None or not team.rank):
-            lists = run_as_json(predictions, PREDICTED_PASSAGES)
-            self._predictions(prediction_folder, model).add(hf_subset, hf_split, lists)
-
-    def _predictions(self, folder: Path, model: MTEBModels) -> PredictionFile:
-        """The file of predictions in a folder."""
-        meta, path = model.mteb_model_meta, self._predictions_path(folder)
-        key = path, meta.name, meta.revision
-        return self._prediction_files.setdefault(key, PredictionFile(*key))
 
     def _tie_and_bias_scores(self, ranks: Ranks) -> dict[str, float]:
         scores = {"tied_share": ranks.tied_share}

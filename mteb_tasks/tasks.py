@@ -10,8 +10,6 @@ Spanish) to 517 (Arabic and English); a result's ``n_queries`` and ``n_relevant`
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
@@ -20,6 +18,7 @@ from mteb.types import Licenses
 
 from mteb_tasks import lareqa
 from mteb_tasks.collection import Collection
+from mteb_tasks.miracl.tasks import MIRACL_FULL_TASKS, MIRACL_TASKS
 from mteb_tasks.retrieval import MultilingualRetrieval, Setting, eval_languages
 from mteb_tasks.sources import PinnedSet
 from mteb_tasks.statistics import PackagedStatisticsMetadata
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAREQA_TASKS",
+    "MIRACL_FULL_TASKS",
     "MIRACL_TASKS",
     "TASKS",
     "LareqaRetrieval",
@@ -264,17 +264,5 @@ LAREQA_TASKS: Final[tuple[type[LareqaRetrieval], ...]] = (
 """The task classes on LAReQA's sets."""
 
 
-def _miracl_tasks() -> tuple[type[AbsTask], ...]:
-    spec = importlib.util.find_spec(f"{__package__}.miracl")
-    if spec is None or spec.origin is None:
-        return ()
-    found: tuple[type[AbsTask], ...]
-    found = importlib.import_module(f"{__package__}.miracl.tasks").MIRACL_TASKS
-    return found
-
-
-MIRACL_TASKS: Final[tuple[type[AbsTask], ...]] = _miracl_tasks()
-"""The task classes on MIRACL."""
-
-TASKS: Final[tuple[type[AbsTask], ...]] = (*LAREQA_TASKS, *MIRACL_TASKS)
+TASKS: Final[tuple[type[AbsTask], ...]] = (*LAREQA_TASKS, *MIRACL_TASKS, *MIRACL_FULL_TASKS)
 """All task classes of the package that mteb's registry gets."""

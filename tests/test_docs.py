@@ -40,6 +40,20 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "st-hybrid evaluate ./model -t XQuADRetrievalMulti -l de --name me/my-model --batch-size 64 "
     "--output results --overwrite": "takes a trained model, as above",
     'mteb run -m mteb/baseline-random-encoder -b "LAReQA(XQuAD-R)"': "test_autoload.py runs it",
+    "mteb run -m mteb/baseline-random-encoder -t MIRACLRetrievalPooled": (
+        "test_miracl_docs.py runs it"
+    ),
+    "python -m mteb_tasks.miracl de --output queries": "test_miracl_docs.py runs it",
+    "st-hybrid data translate queries/de.tsv --from de --to en "
+    "--model facebook/nllb-200-distilled-600M --output queries/de": (
+        "test_miracl_docs.py runs it with a tiny model"
+    ),
+    "st-hybrid data translate queries/de/en.tsv --from en --to de "
+    "--model facebook/nllb-200-distilled-600M --output queries/de/en": "as above",
+    "ST_HYBRID_MIRACL_QUERIES=queries mteb run -m mteb/baseline-random-encoder "
+    "-t MIRACLRetrievalCross": "test_miracl_docs.py runs it",
+    "ST_HYBRID_MIRACL_QUERIES=queries mteb run -m mteb/baseline-random-encoder "
+    '-b "MIRACL(cross-lingual)"': "test_miracl_docs.py runs it",
     "st-hybrid tasks evaluate-beir ./model --data en=data/en --data de=data/de --name MySet "
     "--output results": "takes a model and data; test_commands_tasks.py runs the command",
     "st-hybrid tasks export XQuADRetrievalMulti --format beir --output export": (
