@@ -28,7 +28,7 @@ from st_hybrid.static import build_static_encoder, train_unigram_tokenizer, with
 LANGUAGES = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
 
 
-def read_rows(data: Path) -> tuple[Dataset, list[str]]:
+def read_rows(data: Path, *, translations: bool = False) -> tuple[Dataset, list[str]]:
     """Read all tables into one dataset of ordered language pairs, and the distinct texts."""
     queries = [read_parallel_texts(data / "qa" / "queries.tsv.xz")]
     passages = [read_parallel_texts(data / "qa" / "passages.tsv.xz")]
@@ -42,7 +42,9 @@ def read_rows(data: Path) -> tuple[Dataset, list[str]]:
         passages.append(table)
     query_texts = ParallelTexts.concatenate(queries).select_languages(LANGUAGES)
     passage_texts = ParallelTexts.concatenate(passages).select_languages(LANGUAGES)
-    dataset = st_hybrid.build_parallel_dataset(query_texts, passage_texts, np.concatenate(pairs))
+    dataset = st_hybrid.build_parallel_dataset(
+        query_texts, passage_texts, np.concatenate(pairs), translations=translations
+    )
     texts = {*query_texts.texts.to_pylist(), *passage_texts.texts.to_pylist()} - {None}
     return dataset, sorted(texts)
 

@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from st_hybrid.loss import CachedMultilingualContrastiveLoss, MultilingualContrastiveLoss
     from st_hybrid.multi_dataset import HybridMultiDatasetBatchSampler
     from st_hybrid.parallel import (
+        ParallelData,
         ParallelTexts,
         build_parallel_dataset,
         column_prompts,
         combine_parallel_datasets,
+        filter_parallel_dataset,
+        load_parallel_data,
+        load_parallel_dataset,
+        parallel_findings,
         read_pairs,
         read_parallel_texts,
+        save_parallel_dataset,
     )
     from st_hybrid.sampler import HybridBatchSampler
     from st_hybrid.trainer import SentenceTransformerTrainer
@@ -31,13 +37,19 @@ __all__ = [
     "HybridMultiDatasetBatchSampler",
     "MultilingualContrastiveLoss",
     "MultilingualRetrievalEvaluator",
+    "ParallelData",
     "ParallelTexts",
     "SentenceTransformerTrainer",
     "build_parallel_dataset",
     "column_prompts",
     "combine_parallel_datasets",
+    "filter_parallel_dataset",
+    "load_parallel_data",
+    "load_parallel_dataset",
+    "parallel_findings",
     "read_pairs",
     "read_parallel_texts",
+    "save_parallel_dataset",
 ]
 
 _MODULES = {

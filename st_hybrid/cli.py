@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from st_hybrid.commands import clear_errors
+from st_hybrid.commands.build import build
+from st_hybrid.commands.inspect import inspect
 from st_hybrid.commands.tasks import tasks
 from st_hybrid.commands.translate import translate
 
@@ -26,6 +28,8 @@ def data() -> None:
     """Make parallel training data."""
 
 
+data.add_command(inspect)
+data.add_command(build)
 data.add_command(translate)
 main.add_command(tasks)
 
@@ -81,6 +85,7 @@ def evaluate(
     overwrite: bool,
 ) -> None:
     """Evaluate MODEL with mteb: a folder, a hub name or a model of mteb's registry."""
+    from mteb_tasks.summary import format_summaries, read_summaries
     from st_hybrid.evaluate import evaluate as run
 
     paths = run(
@@ -92,8 +97,7 @@ def evaluate(
         languages=languages or None,
         overwrite=overwrite,
     )
-    for path in paths:
-        click.echo(path)
+    click.echo("\n".join([*map(str, paths), "", format_summaries(read_summaries(paths))]))
 
 
 @main.group()

@@ -27,10 +27,13 @@ from st_hybrid.languages import get_language
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
+    from mteb.cache import ResultCache
     from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
     from sentence_transformers import SentenceTransformer
 
 __all__ = ["LOCAL_ORGANISATION", "evaluate", "folder_revision", "select_tasks"]
+
+logger = logging.getLogger(__name__)
 
 LOCAL_ORGANISATION: Final = "local"
 """What stands before the slash in the name of a local model; mteb wants ``organisation/name``."""
@@ -59,7 +62,8 @@ def evaluate(
     """Evaluate a model on tasks and write mteb's standard result files.
 
     The prompts that a model was saved with (``query``, ``document``) are used. Results that the
-    output folder already holds for this model, name and revision, are not computed again.
+    output folder already holds for this model, name and revision, are not computed again, unless
+    they are of another revision of the task's data: mteb would take them for results of these data.
 
     Args:
         model: A local folder, a name of the hub or of mteb's registry, or a loaded model. A string
@@ -95,17 +99,33 @@ def evaluate(
     meta = evaluated.mteb_model_meta if hasattr(evaluated, "mteb_model_meta") else evaluated
     cache = ResultCache(output)
     at_terminal = sys.stderr.isatty()
+    anew = [task for task in selected if overwrite or _is_of_other_data(cache, task, meta)]
     with _silent_datasets(not at_terminal):
-        mteb.evaluate(
-            evaluated,
-            selected,
-            cache=cache,
-            co2_tracker=False,
-            encode_kwargs={"batch_size": batch_size, "show_progress_bar": at_terminal},
-            overwrite_strategy="always" if overwrite else "only-missing",
-            show_progress_bar=at_terminal,
-        )
+        for strategy, some in (
+            ("always", anew),
+            ("only-missing", [task for task in selected if task not in anew]),
+        ):
+            if not some:
+                continue
+            mteb.evaluate(
+                evaluated,
+                some,
+                cache=cache,
+                co2_tracker=False,
+                encode_kwargs={"batch_size": batch_size, "show_progress_bar": at_terminal},
+                overwrite_strategy=strategy,
+                show_progress_bar=at_terminal,
+            )
     return [cache.get_task_result_path(task.metadata.name, meta) for task in selected]
+
+
+def _is_of_other_data(cache: ResultCache, task: AbsTask, meta: ModelMeta) -> bool:
+    """Whether the folder holds a result of the task on another revision of its data."""
+    found = cache.load_task_result(task.metadata.name, meta)
+    stale = found is not None and found.dataset_revision != task.metadata.revision
+    if stale:
+        logger.info("%s: its data were revised; evaluated anew", task.metadata.name)
+    return stale
 
 
 def folder_revision(folder: str | Path) -> str:

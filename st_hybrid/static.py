@@ -101,10 +101,10 @@ class _TokenDropout(StaticEmbedding):
         if self.training and self._dropout:
             ids, offsets = features["input_ids"], features["offsets"]
             # From torch's own generator, whose state checkpoints hold.
-            keep = torch.rand(len(ids)) >= self._dropout
-            lengths = torch.diff(offsets, append=torch.tensor([len(ids)]))
+            keep = (torch.rand(len(ids)) >= self._dropout).to(ids.device)
+            lengths = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))
             keep[offsets[lengths > 0]] |= True  # the first token stays: no text becomes empty
-            kept = torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(keep.long(), 0)])
+            kept = torch.cat([offsets.new_zeros(1), torch.cumsum(keep.long(), 0)])
             features = {**features, "input_ids": ids[keep], "offsets": kept[offsets]}
         result: dict[str, Tensor] = super().forward(features, **kwargs)
         return result

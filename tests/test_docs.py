@@ -68,6 +68,10 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "accelerate launch --num_processes 2 train.py": "needs two GPUs; the next one runs",
     "accelerate launch --multi_gpu --num_processes 2 train.py": "test_distributed.py does so",
     "pip install 'st-hybrid[translate]'": "would download",
+    "st-hybrid data inspect parallel/qa": "test_inspect.py runs it on a small folder",
+    "st-hybrid data build parallel/qa --output rows --hold-out el --hold-out vi": (
+        "test_build_command.py runs it on a small folder"
+    ),
     "st-hybrid data translate queries.tsv --from en --to de --to ar --to zh "
     "--model facebook/nllb-200-distilled-600M --output queries.parallel.tsv.xz": (
         "takes a model of the hub; test_translate.py runs the command with a tiny one"
@@ -208,6 +212,6 @@ def test_the_readmes_training_snippet_trains(tmp_path: Path) -> None:
 def _write_tables(folder: Path) -> None:
     for name in ("queries", "passages"):
         lines = [f"{n}\t" + "\t".join(f"{n} {k} {name}" for k in range(3)) for n in range(12)]
-        (folder / f"{name}.tsv").write_text("\n".join(["id\ten\tde\tar", *lines]) + "\n", "utf-8")
+        (folder / f"{name}.tsv").write_text("\n".join(["id\ten\tde\tes", *lines]) + "\n", "utf-8")
     pairs = ["query_id\tpassage_id", *(f"{n}\t{n}" for n in range(12))]
     (folder / "pairs.tsv").write_text("\n".join(pairs) + "\n", "utf-8")

@@ -118,6 +118,20 @@ def test_results_are_served_until_the_weights_change(
     assert maps(second) != maps(first)
 
 
+def test_results_on_other_data_are_not_served(folder: Path, tmp_path: Path) -> None:
+    """A file of another revision of the task's data is evaluated anew; mteb would serve it."""
+    (path,) = evaluate(folder, [MONO], tmp_path / "output", languages=["en"])
+    content = json.loads(path.read_bytes())
+    right = maps(path)
+    content["scores"]["test"][0]["map"] = 0.99
+    path.write_text(json.dumps(content))
+    evaluate(folder, [MONO], tmp_path / "output", languages=["en"])
+    assert maps(path) != right  # the same data: what is there is taken
+    path.write_text(json.dumps(content | {"dataset_revision": "older"}))
+    evaluate(folder, [MONO], tmp_path / "output", languages=["en"])
+    assert maps(path) == right
+
+
 def test_only_the_model_counts_in_a_revision(folder: Path, tmp_path: Path) -> None:
     """What training leaves behind changes nothing; weights, settings and file names do."""
     before = folder_revision(folder)

@@ -260,7 +260,7 @@ def train(
     trainer = SentenceTransformerTrainer(
         model=model,
         args=args,
-        train_dataset=build_parallel_dataset(*facts()),
+        train_dataset=build_parallel_dataset(*facts(), gates=None),
         loss=MultilingualContrastiveLoss(model),
         batch_sampler=HybridBatchSampler,
         evaluator=evaluator,

@@ -46,14 +46,15 @@ def build_sources(many: int = MANY, few: int = FEW, negatives: bool = False) -> 
     pairs = np.stack([rows, rows // 2, (rows // 2 + 1 + rows % 7) % many], axis=1)
     pairs = pairs if negatives else pairs[:, :2]
     parts = [
-        build_parallel_dataset(own_table("q", code, many), passages[code], pairs) for code in CODES
+        build_parallel_dataset(own_table("q", code, many), passages[code], pairs, gates=None)
+        for code in CODES
     ]
     translated = ParallelTexts.from_columns(
         {code: [f"q-few-{n} {code}" for n in range(few)] for code in CODES}
     )
     shift = np.array([0, 3, 30])[: pairs.shape[1]]  # other passages than the English queries have
     crossing = build_parallel_dataset(
-        translated, passages["en"], pairs[:few] + shift, kinds="cross-lingual"
+        translated, passages["en"], pairs[:few] + shift, kinds="cross-lingual", gates=None
     )
     return combine_parallel_datasets([*parts, crossing])
 

@@ -57,7 +57,9 @@ def parallel_rows(name: str, queries: int, codes: str = "de en zh") -> Dataset:
         for role in "qp"
     ]
     rows = np.arange(queries)
-    return build_parallel_dataset(sides[0], sides[1], np.stack([rows, rows // 2], axis=1))
+    return build_parallel_dataset(
+        sides[0], sides[1], np.stack([rows, rows // 2], axis=1), gates=None
+    )
 
 
 def plain_rows(rows: int) -> Dataset:
@@ -288,7 +290,7 @@ def test_no_row_of_a_hybrid_dataset_comes_again_before_its_pass_is_over() -> Non
     texts = {"en": [f"t{n}" for n in range(24)]}
     table = ParallelTexts.from_columns(texts)
     rows = np.arange(24)
-    small = build_parallel_dataset(table, table, np.stack([rows, rows], axis=1))
+    small = build_parallel_dataset(table, table, np.stack([rows, rows], axis=1), gates=None)
     parts = [small, plain_rows(100)]
     found = located(list(build(parts, alpha=1.0, weights=[3, 1])), parts)
     drawn = [row for part, batch in found if part == 0 for row in batch]

@@ -58,7 +58,7 @@ def build_dataset(negatives: int = 0) -> Dataset:
     ]
     rows = np.arange(FACTS)
     columns = [rows, rows, *((rows + 7 * (n + 1)) % FACTS for n in range(negatives))]
-    return build_parallel_dataset(sides[0], sides[1], np.stack(columns, axis=1))
+    return build_parallel_dataset(sides[0], sides[1], np.stack(columns, axis=1), gates=None)
 
 
 def save_model(folder: Path, architecture: type[Any]) -> str:

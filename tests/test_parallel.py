@@ -112,9 +112,13 @@ def test_rows_equal_slow_reference(data: st.DataObject, negatives: int, kinds: A
     expected = slow_rows(queries, passages, pairs, languages, kinds)
     if not expected or (languages and not set(languages) <= known):
         with pytest.raises(ValueError, match=r"no pair has its query and|languages"):
-            build_parallel_dataset(queries, passages, pairs, languages=languages, kinds=kinds)
+            build_parallel_dataset(
+                queries, passages, pairs, languages=languages, kinds=kinds, gates=None
+            )
         return
-    dataset = build_parallel_dataset(queries, passages, pairs, languages=languages, kinds=kinds)
+    dataset = build_parallel_dataset(
+        queries, passages, pairs, languages=languages, kinds=kinds, gates=None
+    )
     names = ["anchor", "positive", *(f"negative_{n + 1}" for n in range(negatives)), "label"]
     assert dataset.column_names == names
     assert sorted(rows_of(dataset)) == sorted(expected)
@@ -124,13 +128,15 @@ def test_queries_in_many_languages_and_passages_in_one() -> None:
     """Translated queries alone give cross-lingual rows, beside the monolingual ones."""
     queries = table("q", [[False, False], [False, True]], ("de", "en"))
     passages = table("p", [[False, False]], ("en",))
-    dataset = build_parallel_dataset(queries, passages, [[0, 0], [1, 1]])
+    dataset = build_parallel_dataset(queries, passages, [[0, 0], [1, 1]], gates=None)
     assert rows_of(dataset) == [
         ("q 0 de", "p 0 en", (pair_code("de", "en"), 0, 0)),
         ("q 1 de", "p 1 en", (pair_code("de", "en"), 1, 1)),
         ("q 0 en", "p 0 en", (pair_code("en", "en"), 0, 0)),
     ]
-    crossing = build_parallel_dataset(queries, passages, [[0, 0]], kinds="cross-lingual")
+    crossing = build_parallel_dataset(
+        queries, passages, [[0, 0]], kinds="cross-lingual", gates=None
+    )
     assert rows_of(crossing) == [("q 0 de", "p 0 en", (pair_code("de", "en"), 0, 0))]
 
 
@@ -147,7 +153,7 @@ def test_a_combination_equals_its_parts(data: st.DataObject, negatives: int, nes
     for queries, passages, pairs in given_sources:
         if expected := slow_rows(queries, passages, pairs, None, "all"):
             order = np.random.default_rng(len(parts)).permutation(len(expected)).tolist()
-            parts.append(build_parallel_dataset(queries, passages, pairs).select(order))
+            parts.append(build_parallel_dataset(queries, passages, pairs, gates=None).select(order))
             rows_of_parts.append([expected[place] for place in order])
     if not parts:
         return
@@ -176,8 +182,10 @@ def test_selections_of_one_table_share_its_groups() -> None:
     queries = [table(role, [[False] * 3] * 3) for role in ("a", "b")]
     passages = table("p", [[False] * 3] * 3)
     parts = [
-        build_parallel_dataset(queries[0], passages, [[0, 2]], languages=["zh"]),
-        build_parallel_dataset(queries[1], passages.select_languages(["en"]), [[2, 2], [1, 0]]),
+        build_parallel_dataset(queries[0], passages, [[0, 2]], languages=["zh"], gates=None),
+        build_parallel_dataset(
+            queries[1], passages.select_languages(["en"]), [[2, 2], [1, 0]], gates=None
+        ),
     ]
     combined = combine_parallel_datasets(parts)
     labels = {tuple(label[1:]) for label in combined["label"]}
@@ -190,8 +198,8 @@ def test_text_is_stored_once_and_never_copied() -> None:
     queries, passages = table("q", [[False] * 9] * 3), table("p", [[False] * 9] * 3)
     pairs = [[n, n] for n in range(9)]
     parts = [
-        build_parallel_dataset(queries, passages, pairs, kinds="monolingual"),
-        build_parallel_dataset(queries, passages, pairs, kinds="cross-lingual"),
+        build_parallel_dataset(queries, passages, pairs, kinds="monolingual", gates=None),
+        build_parallel_dataset(queries, passages, pairs, kinds="cross-lingual", gates=None),
     ]
     combined = combine_parallel_datasets([*parts, parts[0].shuffle(seed=1)])
     for dataset in (combined, combined.select([3, 1]), copy.deepcopy(combined)):
@@ -207,7 +215,7 @@ def test_datasets_differ_in_their_numbers_where_they_differ_in_texts() -> None:
     def numbers(texts: pa.LargeStringArray) -> list[int]:
         """Of the anchors of a dataset whose queries are these texts."""
         queries = ParallelTexts(pa.array(["0", "1"], pa.large_string()), ("en",), texts)
-        dataset = build_parallel_dataset(queries, passages, [[0, 0], [1, 1]])
+        dataset = build_parallel_dataset(queries, passages, [[0, 0], [1, 1]], gates=None)
         assert dataset[:]["anchor"] == texts.to_pylist()
         return dataset.with_format(None)[:]["anchor"]  # type: ignore[no-any-return]
 
@@ -224,7 +232,9 @@ def test_a_fingerprint_is_made_without_pickling_the_texts() -> None:
     """``datasets`` hashes a transform by its texts' digest; other pickles hold the texts."""
     tables = [table(role, [[False] * 2000] * 3) for role in "ab"]
     one, again, other = (
-        build_parallel_dataset(side, side, [[0, 1]]).format["format_kwargs"]["transform"]
+        build_parallel_dataset(side, side, [[0, 1]], gates=None).format["format_kwargs"][
+            "transform"
+        ]
         for side in (tables[0], tables[0], tables[1])
     )
     assert Hasher.hash(one) == Hasher.hash(again) != Hasher.hash(other)
@@ -238,7 +248,7 @@ def test_a_fingerprint_is_made_without_pickling_the_texts() -> None:
 def test_a_combination_survives_pickling() -> None:
     """A combined dataset sent to a worker process reads the same rows there."""
     tables = [table(role, [[False] * 3] * 3) for role in "ab"]
-    parts = [build_parallel_dataset(side, side, [[0, 1], [2, 0]]) for side in tables]
+    parts = [build_parallel_dataset(side, side, [[0, 1], [2, 0]], gates=None) for side in tables]
     combined = combine_parallel_datasets(parts)
     copied = pickle.loads(pickle.dumps(combined))
     assert copied[:] == combined[:]
@@ -248,8 +258,8 @@ def test_a_combination_survives_pickling() -> None:
 def test_parts_that_do_not_fit_are_refused() -> None:
     """Other columns, other datasets, no part, and more rows than a label can number."""
     texts = table("q", [[False] * 4] * 3)
-    part = build_parallel_dataset(texts, texts, [[0, 0], [1, 1]])
-    wider = build_parallel_dataset(texts, texts, [[0, 0, 1]])
+    part = build_parallel_dataset(texts, texts, [[0, 0], [1, 1]], gates=None)
+    wider = build_parallel_dataset(texts, texts, [[0, 0, 1]], gates=None)
     with pytest.raises(ValueError, match="parts is empty"):
         combine_parallel_datasets([])
     with pytest.raises(ValueError, match=r"parts\[1\] has the columns .*'negative_1'.*number of"):
@@ -258,7 +268,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         with pytest.raises(ValueError, match=r"parts\[1\] is not a dataset of build_parallel"):
             combine_parallel_datasets([part, other])
     huge = table("q", [[False] * 4] * 3)
-    other = build_parallel_dataset(huge, texts, [[0, 0]])
+    other = build_parallel_dataset(huge, texts, [[0, 0]], gates=None)
     resolver = other.format["format_kwargs"]["transform"]
     grown = dataclasses.replace(resolver.queries.tables[0], rows=2**31 - 4)
     resolver.queries = type(resolver.queries)([grown])
@@ -275,7 +285,7 @@ def texts() -> tuple[ParallelTexts, ParallelTexts]:
 
 def test_text_is_resolved_when_read(texts: tuple[ParallelTexts, ParallelTexts]) -> None:
     """The dataset stores numbers and integer labels of fixed width; a read gives text."""
-    dataset = build_parallel_dataset(*texts, [[n, n] for n in range(4)])
+    dataset = build_parallel_dataset(*texts, [[n, n] for n in range(4)], gates=None)
     assert pa.types.is_int64(dataset.data.schema.field("anchor").type)
     assert dataset.data.schema.field("label").type.list_size == 3
     assert dataset.data.schema.field("label").type.value_type == pa.int32()
@@ -289,7 +299,7 @@ def test_text_is_resolved_when_read(texts: tuple[ParallelTexts, ParallelTexts]) 
 
 def test_transform_survives_pickling(texts: tuple[ParallelTexts, ParallelTexts]) -> None:
     """A dataset sent to a worker process reads the same rows there."""
-    dataset = build_parallel_dataset(*texts, [[n, n, 3 - n] for n in range(4)])
+    dataset = build_parallel_dataset(*texts, [[n, n, 3 - n] for n in range(4)], gates=None)
     copied = pickle.loads(pickle.dumps(dataset))
     assert copied[:] == dataset[:]
     assert copied[0]["negative_1"] == "p 3 de"
@@ -297,7 +307,7 @@ def test_transform_survives_pickling(texts: tuple[ParallelTexts, ParallelTexts])
 
 def test_select_and_split_keep_the_text(texts: tuple[ParallelTexts, ParallelTexts]) -> None:
     """select, shuffle and train_test_split lose no row and keep texts with their labels."""
-    dataset = build_parallel_dataset(*texts, [[n, n] for n in range(4)])
+    dataset = build_parallel_dataset(*texts, [[n, n] for n in range(4)], gates=None)
     assert dataset.select([2, 0])[:]["anchor"] == [dataset[2]["anchor"], dataset[0]["anchor"]]
     split = dataset.train_test_split(test_size=5, seed=1)
     rows = [*split["train"], *split["test"], *dataset.shuffle(seed=2)]
@@ -357,15 +367,15 @@ def test_wrong_pairs_are_named(
 ) -> None:
     """Pairs that name no row are refused; nothing wraps around."""
     with pytest.raises(ValueError, match=message):
-        build_parallel_dataset(*texts, pairs)
+        build_parallel_dataset(*texts, pairs, gates=None)
     with pytest.raises(ValueError, match="'ar'"):
-        build_parallel_dataset(*texts, [[0, 0]], languages=["de", "ar"])
+        build_parallel_dataset(*texts, [[0, 0]], languages=["de", "ar"], gates=None)
     only_german = texts[1].select_languages(["de"])
     with pytest.raises(ValueError, match=r"leave nothing of the passages, which are in \('de',\)"):
-        build_parallel_dataset(texts[0], only_german, [[0, 0]], languages=["en"])
+        build_parallel_dataset(texts[0], only_german, [[0, 0]], languages=["en"], gates=None)
     mono: Any = "mono"
     with pytest.raises(ValueError, match=r"kinds='mono': expected one of .*'monolingual'"):
-        build_parallel_dataset(*texts, [[0, 0]], kinds=mono)
+        build_parallel_dataset(*texts, [[0, 0]], kinds=mono, gates=None)
 
 
 def test_column_prompts_by_role() -> None:
@@ -395,7 +405,7 @@ def test_read_tables_and_pairs(tmp_path: Path, suffix: str) -> None:
     assert queries.column("zh").to_pylist() == ["谁", None]
     pairs = read_pairs(tmp_path / f"pairs{suffix}", queries, passages)
     assert pairs.tolist() == [[1, 0], [0, 0]]
-    assert len(build_parallel_dataset(queries, passages, pairs)) == 6
+    assert len(build_parallel_dataset(queries, passages, pairs, gates=None)) == 6
 
 
 @pytest.mark.parametrize(
@@ -461,7 +471,7 @@ def test_real_counts(shared_data: Path) -> None:
     pairs = read_pairs(folder / "pairs.tsv.xz", queries, passages)
     assert (len(queries), len(passages), pairs.shape) == (14_325, 9_325, (14_325, 2))
     assert np.bincount(pairs[:, 1]).max() <= 3
-    dataset = build_parallel_dataset(queries, passages, pairs, languages=["de", "zh"])
+    dataset = build_parallel_dataset(queries, passages, pairs, languages=["de", "zh"], gates=None)
     query, passage = queries.select_languages(["de", "zh"]), passages.select_languages(["de", "zh"])
     has_query, has_passage = query.present()[:, pairs[:, 0]], passage.present()[:, pairs[:, 1]]
     assert len(dataset) == sum(int((q & p).sum()) for q in has_query for p in has_passage)

@@ -136,7 +136,7 @@ def test_mappings_and_datasets_give_the_same_questions(given_tables: Tables) -> 
     expected = {subset: answers(questions, subset) for subset in subsets}
     mapped = Questions(*tables_from_mappings(by_id[0], by_id[1], relevant))
     assert {x: answers(mapped, x) for x in mapped.subsets()} == expected
-    rows = build_parallel_dataset(queries, passages, pairs).shuffle(seed=len(pairs))
+    rows = build_parallel_dataset(queries, passages, pairs, gates=None).shuffle(seed=len(pairs))
     read = Questions(*tables_from_dataset(rows))
     assert {x: answers(read, x) for x in read.subsets() if x.setting != "multi"} == {
         x: found for x, found in expected.items() if x.setting != "multi"
@@ -147,7 +147,7 @@ def test_datasets_under_any_transform_and_selection() -> None:
     """Negatives are searched, duplicates are one, and a selection brings its own texts alone."""
     queries, passages = table("q", [[False] * 4] * 3), table("p", [[False] * 6] * 3)
     pairs = [[0, 0, 4], [1, 1, 5], [2, 2, 4], [0, 3, 5]]
-    rows = build_parallel_dataset(queries, passages, pairs)
+    rows = build_parallel_dataset(queries, passages, pairs, gates=None)
     whole = Questions(*tables_from_dataset(rows))
     assert sorted(whole.passages.texts("en")) == [f"p {n} en" for n in range(6)]
     assert sorted(whole.queries.texts("zh")) == ["q 0 zh", "q 1 zh", "q 2 zh"]

@@ -62,6 +62,7 @@ def dataset() -> Dataset:
         ParallelTexts.from_columns(queries),
         ParallelTexts.from_columns(passages),
         np.stack([rows, rows], axis=1),
+        gates=None,
     )
 
 

@@ -34,7 +34,7 @@ def build(tables: tuple[ParallelTexts, ParallelTexts], seed: int = 0) -> Dataset
     """Rows with translations; the next passage is a hard negative."""
     rows = np.arange(ROWS - 1)
     pairs = np.stack([rows, rows, rows + 1], axis=1)
-    return build_parallel_dataset(*tables, pairs, translations=True, seed=seed)
+    return build_parallel_dataset(*tables, pairs, translations=True, seed=seed, gates=None)
 
 
 def test_each_row_has_its_positive_in_another_language(
@@ -91,7 +91,9 @@ def test_the_term_brings_the_languages_of_a_passage_together(
         columns = dataset if weight else dataset.remove_columns("translation")
         if not weight:
             columns = build_parallel_dataset(
-                *tables, np.stack([np.arange(ROWS - 1)] * 2 + [np.arange(1, ROWS)], axis=1)
+                *tables,
+                np.stack([np.arange(ROWS - 1)] * 2 + [np.arange(1, ROWS)], axis=1),
+                gates=None,
             )
         args = SentenceTransformerTrainingArguments(
             output_dir=str(tmp_path),

@@ -76,6 +76,40 @@ class ParallelData:
         """
         return dataclasses.replace(self, findings=(*self.findings, *findings))
 
+    def select_languages(self, languages: Sequence[str]) -> ParallelData:
+        """Keep some languages in both tables, in the order given.
+
+        Args:
+            languages: Codes of the languages to keep; one table may lack some.
+
+        Returns:
+            The data, with the findings of these languages and of none in particular.
+
+        Raises:
+            ValueError: If neither table has one of them, or a table is left without any.
+        """
+        wanted = tuple(dict.fromkeys(languages))
+        if missing := [code for code in wanted if code not in self.languages]:
+            raise ValueError(
+                f"languages {missing} are neither among those of the queries "
+                f"{self.queries.languages} nor of the passages {self.passages.languages}"
+            )
+        chosen = []
+        for role, table in (("queries", self.queries), ("passages", self.passages)):
+            codes = [code for code in wanted if code in table.languages]
+            if not codes:
+                raise ValueError(
+                    f"languages={list(wanted)} leave nothing of the {role}, which are in "
+                    f"{table.languages}"
+                )
+            chosen.append(table.select_languages(codes))
+        return dataclasses.replace(
+            self,
+            queries=chosen[0],
+            passages=chosen[0] if self.passages is self.queries else chosen[1],
+            findings=tuple(x for x in self.findings if x.language in {"", *wanted}),
+        )
+
     @staticmethod
     def concatenate(parts: Sequence[ParallelData]) -> ParallelData:
         """Put corpora under one another; their ids become ``"part number:id"``.

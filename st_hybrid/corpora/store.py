@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,21 +15,78 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
+from st_hybrid.corpora.records import Finding
 from st_hybrid.corpora.texts import ParallelTexts
 
-__all__ = ["ResolveTexts", "TextStore"]
+__all__ = ["ResolveTexts", "StoredTable", "TextStore", "open_table", "table_metadata"]
 
 _MOST_GROUPS: Final = np.iinfo(np.int32).max  # a label is made of 32-bit integers
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The texts of a table, how many rows, hence groups, it has, and a digest of the texts."""
+class StoredTable:
+    """The texts of a table as a dataset uses them.
+
+    Attributes:
+        key: That of the :class:`~st_hybrid.corpora.texts.ParallelTexts`.
+        rows: How many rows, hence groups, it has.
+        texts: All its texts, null where there is a gap.
+        digest: A digest of the texts.
+        path: The file that they are mapped from, where there is one. Another process opens it
+            anew, and is sent no text.
+    """
 
     key: str
     rows: int
     texts: pa.LargeStringArray
     digest: int
+    path: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.path is not None:
+            return open_table, (self.path, self.key, self.rows, self.digest)
+        return type(self), (self.key, self.rows, self.texts, self.digest)
+
+
+def open_table(path: str, key: str, rows: int, digest: int) -> StoredTable:
+    """Map the texts of a table from a file.
+
+    Args:
+        path: An Arrow stream of one column of texts, in one piece.
+        key: As in :class:`StoredTable`; the others likewise.
+        rows: How many rows.
+        digest: The digest of its texts.
+
+    Returns:
+        The table; the same object for the same file, so that two datasets see that they share it.
+
+    Raises:
+        FileNotFoundError: If the file is gone.
+        ValueError: If another dataset was saved in its place.
+    """
+    state = Path(path).stat()
+    return _open_table(path, key, rows, digest, (state.st_ino, state.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=64)
+def _open_table(path: str, key: str, rows: int, digest: int, state: tuple[int, int]) -> StoredTable:
+    stored = pa.ipc.open_stream(pa.memory_map(path)).read_all()
+    if stored.schema.metadata != table_metadata(key, digest):
+        raise ValueError(f"'{path}' holds other texts than when the dataset was loaded: load anew")
+    return StoredTable(key, rows, stored.column(0).combine_chunks(), digest, path)
+
+
+def table_metadata(key: str, digest: int) -> dict[bytes, bytes]:
+    """What tells the file of a table apart from another's.
+
+    Args:
+        key: As in :class:`StoredTable`.
+        digest: Likewise.
+
+    Returns:
+        Metadata of the file's schema.
+    """
+    return {b"key": key.encode(), b"digest": str(digest).encode()}
 
 
 class TextStore:
@@ -42,7 +101,7 @@ class TextStore:
             groups of labels, are numbered from 0 on, once for all tables of one key.
     """
 
-    def __init__(self, tables: Sequence[_Table]) -> None:
+    def __init__(self, tables: Sequence[StoredTable]) -> None:
         self.tables = tuple(tables)
         digests = np.array([table.digest for table in tables], dtype=np.uint64)
         self.digest = xxhash.xxh3_64_intdigest(digests.tobytes())
@@ -62,7 +121,7 @@ class TextStore:
         Returns:
             The store.
         """
-        return cls([_Table(texts.key, len(texts), texts.texts, _digest(texts.texts))])
+        return cls([StoredTable(texts.key, len(texts), texts.texts, _digest(texts.texts))])
 
     @classmethod
     def merge(cls, stores: Sequence[TextStore], role: str) -> TextStore:
@@ -144,11 +203,15 @@ class ResolveTexts:
     Args:
         queries: The texts of the column ``anchor``.
         passages: The texts of all other columns but ``label``.
+        findings: What was left out when the dataset was built.
     """
 
-    def __init__(self, queries: TextStore, passages: TextStore) -> None:
+    def __init__(
+        self, queries: TextStore, passages: TextStore, findings: Sequence[Finding] = ()
+    ) -> None:
         self.queries = queries
         self.passages = passages
+        self.findings = tuple(findings)
 
     def store(self, column: str) -> TextStore:
         """The texts of a column.

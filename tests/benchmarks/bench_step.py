@@ -67,7 +67,9 @@ def parallel_rows(texts: int, words: int) -> Dataset:
     queries = ParallelTexts.from_columns({code: column(texts, words // 3) for code in LANGUAGES})
     passages = ParallelTexts.from_columns({code: column(texts, words) for code in LANGUAGES})
     rows = np.arange(texts)
-    return st_hybrid.build_parallel_dataset(queries, passages, np.stack([rows, rows // 2], axis=1))
+    return st_hybrid.build_parallel_dataset(
+        queries, passages, np.stack([rows, rows // 2], axis=1), gates=None
+    )
 
 
 def build_model(folder: Path, layers: int, hidden: int) -> SentenceTransformer:

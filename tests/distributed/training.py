@@ -58,6 +58,7 @@ def parallel_rows() -> Dataset:
         ParallelTexts.from_columns(queries),
         ParallelTexts.from_columns(passages),
         np.stack([rows, positives, negatives], axis=1),
+        gates=None,
     )
 
 
