@@ -27,7 +27,7 @@ Texts: TypeAlias = "Sequence[str | None] | pa.Array | pa.ChunkedArray"
 NGRAM: Final = 8
 """Characters of an n-gram in :func:`repetition`: about two words, in spaceless scripts four."""
 
-_CHUNK_BYTES: Final = 1 << 22  # UTF-8 bytes looked at together; arrays of it take some 100 MB
+_CHUNK_BYTES: Final = 1 << 18  # UTF-8 bytes looked at together: arrays of it stay in the cache
 
 # The first words of the Unicode names of letters, by the script codes of the language table.
 _NAMES: Final[Mapping[str, str]] = MappingProxyType(
@@ -144,23 +144,32 @@ def _repetition_of_chunk(
     rows = len(starts) - 1
     if len(codes) < n:
         return np.zeros(rows)
-    hashes = np.zeros(len(codes) - n + 1, dtype=np.uint64)
-    for offset in range(n):  # a polynomial of the n code points, modulo 2 ** 64
-        hashes *= np.uint64(0x9E3779B97F4A7C15)
-        hashes += codes[offset : offset + len(hashes)]
+    hashes = _polynomials(codes.astype(np.uint64), n)
     row_of = np.repeat(np.arange(rows, dtype=np.uint64), np.diff(starts))
     inside = row_of[: len(hashes)] == row_of[n - 1 :]  # n-grams across two texts are none
     row_of, hashes = row_of[: len(hashes)][inside], hashes[inside]
     hashes ^= hashes >> np.uint64(31)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)  # now the upper bits depend on all of the n-gram
-    # A chunk has at most 2 ** 22 rows: they go before 42 bits of the hash, so one sort does both.
+    # A chunk has at most 2 ** 18 rows: they go before 42 bits of the hash, so one sort does both.
     keys = np.sort((row_of << np.uint64(42)) | (hashes >> np.uint64(22)))
     new = np.ones(len(keys), dtype=np.bool_)
     new[1:] = keys[1:] != keys[:-1]
     place = (keys >> np.uint64(42)).astype(np.int64)
     total = np.bincount(place, minlength=rows)
-    distinct = np.bincount(place, weights=new, minlength=rows)
+    distinct = np.bincount(place[new], minlength=rows)
     return np.where(total == 0, 0.0, 1 - distinct / np.maximum(total, 1))
+
+
+def _polynomials(codes: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
+    """Hash every n code points in a row: their polynomial, modulo 2 ** 64, by repeated doubling."""
+    base = 0x9E3779B97F4A7C15
+    found, length = codes, 1  # of length code points each
+    for bit in bin(n)[3:]:
+        power = np.uint64(pow(base, length, 1 << 64))
+        found, length = found[:-length] * power + found[length:], 2 * length
+        if bit == "1":
+            found, length = found[:-1] * np.uint64(base) + codes[length:], length + 1
+    return found
 
 
 def _counted(texts: Texts, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from st_hybrid.commands import clear_errors
+from st_hybrid.commands.bias import bias
 from st_hybrid.commands.build import build
 from st_hybrid.commands.inspect import inspect
 from st_hybrid.commands.tasks import tasks
@@ -32,6 +33,7 @@ data.add_command(inspect)
 data.add_command(build)
 data.add_command(translate)
 main.add_command(tasks)
+main.add_command(bias)
 
 
 @main.command()

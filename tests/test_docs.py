@@ -68,6 +68,13 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "accelerate launch --num_processes 2 train.py": "needs two GPUs; the next one runs",
     "accelerate launch --multi_gpu --num_processes 2 train.py": "test_distributed.py does so",
     "pip install 'st-hybrid[translate]'": "would download",
+    "st-hybrid bias --qrels qrels.txt --run bm25.run --run dense=runs/model.run.gz "
+    "--languages 'pattern:-([a-z]+)$' --query-languages 'pattern:-([a-z]+)$' "
+    "--among de --among en": "test_bias_docs.py runs it",
+    "st-hybrid bias --qrels 'export/{language}/qrels.txt' --run 'model=runs/{language}.run' "
+    "--pool-size 13014 -k 11 --format json --output bias.json": "test_bias_docs.py runs it",
+    "st-hybrid bias --run engine.run --languages passages.tsv --query-languages queries.tsv "
+    "--format csv": "test_bias_docs.py runs it",
     "st-hybrid data inspect parallel/qa": "test_inspect.py runs it on a small folder",
     "st-hybrid data build parallel/qa --output rows --hold-out el --hold-out vi": (
         "test_build_command.py runs it on a small folder"

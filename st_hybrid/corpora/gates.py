@@ -7,12 +7,15 @@ here a text is judged by the same row's texts in all other languages.
 from __future__ import annotations
 
 import dataclasses
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from st_hybrid.characters import as_array, letter_counts, relative_length
 from st_hybrid.corpora.records import Finding, ParallelData
@@ -21,7 +24,8 @@ from st_hybrid.quality import MARKS, QualityLimits, is_empty, is_in_wrong_script
 
 __all__ = ["apply_gates", "comparable_texts", "judge_texts", "pairs_with_rows"]
 
-_TEXTS: Final = 1 << 18  # that all gates look at together: they make copies of them
+_TEXTS: Final = 1 << 17  # that all gates look at together: they make copies of them
+_MOST_THREADS: Final = 8
 _PAIRS: Final = 1 << 20
 _SMOOTHING: Final = 10.0  # as in quality.length_ratios: short texts vary more
 
@@ -62,10 +66,25 @@ def judge_texts(
     limits = limits or QualityLimits()
     marks = {name: np.zeros((len(texts.languages), len(texts)), np.bool_) for name in MARKS}
     step = max(1, _TEXTS // len(texts.languages))
-    for first in range(0, len(texts), step):
+    bar = tqdm(
+        total=len(texts),
+        desc="judging texts",
+        unit="row",
+        unit_scale=True,
+        delay=2,
+        disable=None,
+        leave=False,
+    )
+
+    def judge(first: int) -> None:
         columns = [texts.column(code)[first : first + step] for code in texts.languages]
         for name, mask in _judge_block(columns, texts.languages, limits).items():
             marks[name][:, first : first + step] = mask
+        bar.update(min(step, len(texts) - first))
+
+    # Arrow and most of numpy let go of the interpreter's lock.
+    with bar, ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
+        list(threads.map(judge, range(0, len(texts), step)))
     return marks
 
 
