@@ -32,8 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## train three tiny encoders, evaluate them and write a leaderboard to demo-results/
 	$(BIN)/st-hybrid demo --output demo-results
 
-test: $(STAMP)  ## run all tests
-	$(if $(ST_HYBRID_DATA),ST_HYBRID_DATA='$(ST_HYBRID_DATA)') $(BIN)/python -m pytest
+test: $(STAMP)  ## run all tests, a module at a time on each core
+	$(if $(ST_HYBRID_DATA),ST_HYBRID_DATA='$(ST_HYBRID_DATA)') OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 lint: $(STAMP)  ## ruff: style and format
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from mteb_tasks.model_identity import scoring_device
 from mteb_tasks.predictions import ranked_lists_as_json
 from mteb_tasks.processes import Team, launched_processes
 from st_hybrid.ranking import Ranks, Relevance, count_ranks, top_passages, trec_tie_order
-from st_hybrid.tiles import TILE_SHAPE, fit_tile_shape
+from st_hybrid.tiles import fit_tile_shape, largest_tile
 
 if TYPE_CHECKING:
     import torch
@@ -88,10 +88,12 @@ def search_by_counting(
         passage_ids = [passage for texts in passages for passage in texts.ids]
         relevance = Relevance.from_qrels(relevant, queries.ids, passage_ids)
         tie_order = trec_tie_order(passage_ids)
+        device = scoring_device(model)
+        most = largest_tile(device)
         search: _Options = {
             # The width is the same whatever part of the pool a process holds.
-            "tile_shape": (fit_tile_shape(len(queries), [])[0], TILE_SHAPE[1]),
-            "device": scoring_device(model),
+            "tile_shape": (fit_tile_shape(len(queries), [], most)[0], most[1]),
+            "device": device,
             "starts": [block.start for block in blocks],
             "processes": team,
         }

@@ -18,6 +18,7 @@ from mteb.types import Licenses
 
 from mteb_tasks import lareqa
 from mteb_tasks.collection import Collection
+from mteb_tasks.corrupted import corrupted_task
 from mteb_tasks.miracl.tasks import MIRACL_FULL_TASKS, MIRACL_TASKS
 from mteb_tasks.retrieval import MultilingualRetrieval, Setting, eval_languages
 from mteb_tasks.sources import PinnedSet
@@ -29,17 +30,24 @@ if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
 
 __all__ = [
+    "CORRUPTED_TASKS",
     "LAREQA_TASKS",
     "MIRACL_FULL_TASKS",
     "MIRACL_TASKS",
     "TASKS",
     "LareqaRetrieval",
     "MLQARetrievalCross",
+    "MLQARetrievalCrossCorrupted",
     "MLQARetrievalMono",
+    "MLQARetrievalMonoCorrupted",
     "MLQARetrievalMulti",
+    "MLQARetrievalMultiCorrupted",
     "XQuADRetrievalCross",
+    "XQuADRetrievalCrossCorrupted",
     "XQuADRetrievalMono",
+    "XQuADRetrievalMonoCorrupted",
     "XQuADRetrievalMulti",
+    "XQuADRetrievalMultiCorrupted",
 ]
 
 _SETTINGS: Final[dict[Setting, str]] = {
@@ -264,5 +272,29 @@ LAREQA_TASKS: Final[tuple[type[LareqaRetrieval], ...]] = (
 """The task classes on LAReQA's sets."""
 
 
-TASKS: Final[tuple[type[AbsTask], ...]] = (*LAREQA_TASKS, *MIRACL_TASKS, *MIRACL_FULL_TASKS)
+(
+    XQuADRetrievalMonoCorrupted,
+    XQuADRetrievalCrossCorrupted,
+    XQuADRetrievalMultiCorrupted,
+    MLQARetrievalMonoCorrupted,
+    MLQARetrievalCrossCorrupted,
+    MLQARetrievalMultiCorrupted,
+) = (corrupted_task(task, __name__) for task in LAREQA_TASKS)
+
+CORRUPTED_TASKS: Final[tuple[type[MultilingualRetrieval], ...]] = (
+    XQuADRetrievalMonoCorrupted,
+    XQuADRetrievalCrossCorrupted,
+    XQuADRetrievalMultiCorrupted,
+    MLQARetrievalMonoCorrupted,
+    MLQARetrievalCrossCorrupted,
+    MLQARetrievalMultiCorrupted,
+)
+"""The task classes on LAReQA's sets with corrupted questions."""
+
+TASKS: Final[tuple[type[AbsTask], ...]] = (
+    *LAREQA_TASKS,
+    *CORRUPTED_TASKS,
+    *MIRACL_TASKS,
+    *MIRACL_FULL_TASKS,
+)
 """All task classes of the package that mteb's registry gets."""

@@ -11,6 +11,7 @@ from st_hybrid.commands.bias import bias
 from st_hybrid.commands.build import build
 from st_hybrid.commands.inspect import inspect
 from st_hybrid.commands.tasks import tasks
+from st_hybrid.commands.train import train
 from st_hybrid.commands.translate import translate
 
 __all__ = ["main"]
@@ -34,6 +35,7 @@ data.add_command(build)
 data.add_command(translate)
 main.add_command(tasks)
 main.add_command(bias)
+main.add_command(train)
 
 
 @main.command()

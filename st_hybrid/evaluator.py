@@ -27,7 +27,7 @@ from st_hybrid.subsets import (
     recall_cutoffs,
     setting_means,
 )
-from st_hybrid.tiles import TILE_SHAPE, Embeddings
+from st_hybrid.tiles import Embeddings, largest_tile
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -283,7 +283,9 @@ class MultilingualRetrievalEvaluator(BaseEvaluator):
                 model.similarity,
                 order,
                 tile_shape=_tile_shape(
-                    self.questions.queries.count(subset.query_language), len(order)
+                    self.questions.queries.count(subset.query_language),
+                    len(order),
+                    largest_tile(getattr(queries[subset.query_language], "device", None)),
                 ),
             )
             scores[subset] = self._measure(subset, ranks)
@@ -373,13 +375,13 @@ def _all_first(relevance: Relevance) -> Ranks:
     return Ranks(relevance.offsets, relevance.grades, zeros, zeros, zeros, len(zeros))
 
 
-def _tile_shape(queries: int, passages: int) -> tuple[int, int]:
+def _tile_shape(queries: int, passages: int, largest: tuple[int, int]) -> tuple[int, int]:
     """A tile no larger than needed: with many languages most subsets are smaller than one.
 
     Its sides are multiples of 64: equal embeddings at a ragged edge could get unequal scores.
     """
     sides = []
-    for rows, most in zip((queries, passages), TILE_SHAPE, strict=True):
+    for rows, most in zip((queries, passages), largest, strict=True):
         tiles = -(-rows // most)
         sides.append(-(-rows // (tiles * _TILE_STEP)) * _TILE_STEP)
     return sides[0], sides[1]

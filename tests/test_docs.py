@@ -64,6 +64,15 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     ),
     "st-hybrid leaderboard export --results results --results more --format html "
     "--output leaderboard.html": "reads the results of the above",
+    "st-hybrid train examples/train.yaml": "test_train_command.py trains a small model",
+    "st-hybrid train --model intfloat/multilingual-e5-small --data parallel/qa --output e5 "
+    "--steps 2000 --eval-share 0.05": "as above",
+    "torchrun --nproc-per-node 8 -m st_hybrid train examples/train.yaml": (
+        "test_train_command.py, with two"
+    ),
+    "accelerate launch --multi_gpu --num_processes 8 -m st_hybrid train examples/train.yaml": (
+        "as above"
+    ),
     "torchrun --nproc_per_node 2 train.py": "test_distributed.py launches a training so",
     "accelerate launch --num_processes 2 train.py": "needs two GPUs; the next one runs",
     "accelerate launch --multi_gpu --num_processes 2 train.py": "test_distributed.py does so",

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from st_hybrid.ranking import Processes, Ranks
 from st_hybrid.tiles import (
-    TILE_SHAPE,
     Embeddings,
     Similarity,
     Tiles,
     fit_tile_shape,
+    largest_tile,
     number_of_rows,
 )
 
@@ -127,7 +127,8 @@ class QuerySearch:
         self._language = language
         self._similarity = similarity
         # One shape for all blocks, large or small: else equal passages would no longer tie.
-        self._shape = fit_tile_shape(number_of_rows(queries), [TILE_SHAPE[1]])
+        most = largest_tile(device)
+        self._shape = fit_tile_shape(number_of_rows(queries), [most[1]], most)
         self._device = device
         self._tie_order = tie_order
         self._scores = np.zeros(len(entries.rows), dtype=np.float32)

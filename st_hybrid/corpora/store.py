@@ -73,7 +73,7 @@ def _open_table(path: str, key: str, rows: int, digest: int, state: tuple[int, i
     stored = pa.ipc.open_stream(pa.memory_map(path)).read_all()
     if stored.schema.metadata != table_metadata(key, digest):
         raise ValueError(f"'{path}' holds other texts than when the dataset was loaded: load anew")
-    return StoredTable(key, rows, stored.column(0).combine_chunks(), digest, path)
+    return StoredTable(key, rows, stored.column(0).chunk(0), digest, path)  # not a copy
 
 
 def table_metadata(key: str, digest: int) -> dict[bytes, bytes]:
@@ -160,6 +160,9 @@ class TextStore:
             text: str = self.tables[position].texts[numbers[0] - self._starts[position]].as_py()
             return [text]
         wanted = np.asarray(numbers, dtype=np.int64)
+        if len(self.tables) == 1:
+            one: list[str] = self.tables[0].texts.take(wanted - self.first_text[0]).to_pylist()
+            return one
         table_of = np.searchsorted(self.first_text, wanted, side="right") - 1
         found = np.empty(len(wanted), dtype=object)
         for position in np.unique(table_of).tolist():

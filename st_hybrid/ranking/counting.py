@@ -11,7 +11,14 @@ from tqdm import tqdm
 
 from st_hybrid.ranking.parts import Processes, check_parts
 from st_hybrid.ranking.records import Ranks, Relevance
-from st_hybrid.tiles import Embeddings, Similarity, Tiles, fit_tile_shape, number_of_rows
+from st_hybrid.tiles import (
+    Embeddings,
+    Similarity,
+    Tiles,
+    fit_tile_shape,
+    largest_tile,
+    number_of_rows,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +73,8 @@ def count_ranks(
     _check_sizes(n_queries, relevance, tie_order)
     starts = check_parts(passages, starts, tie_order, processes)
     if tile_shape is None:
-        tile_shape = fit_tile_shape(n_queries, [number_of_rows(x) for x in passages])
+        most = largest_tile(getattr(queries, "device", None) if device is None else device)
+        tile_shape = fit_tile_shape(n_queries, [number_of_rows(x) for x in passages], most)
     tiles = Tiles(queries, passages, similarity, tile_shape, starts=starts, device=device)
     places = _Places(tiles, relevance)
     for bring_together in (_is_cheaper_together(tiles, places), False):

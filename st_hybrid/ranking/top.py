@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from st_hybrid.ranking.parts import Processes, check_parts
-from st_hybrid.tiles import Embeddings, Similarity, Tiles, fit_tile_shape, number_of_rows
+from st_hybrid.tiles import (
+    Embeddings,
+    Similarity,
+    Tiles,
+    fit_tile_shape,
+    largest_tile,
+    number_of_rows,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +64,8 @@ def top_passages(
     n_queries = number_of_rows(queries)
     starts = check_parts(passages, starts, tie_order, processes)
     if tile_shape is None:
-        tile_shape = fit_tile_shape(n_queries, [number_of_rows(x) for x in passages])
+        most = largest_tile(getattr(queries, "device", None) if device is None else device)
+        tile_shape = fit_tile_shape(n_queries, [number_of_rows(x) for x in passages], most)
     tiles = Tiles(queries, passages, similarity, tile_shape, starts=starts, device=device)
     k = min(k, len(tie_order))
     best = _best_keys(tiles, n_queries, k, tie_order)

@@ -1,0 +1,1 @@
+"""Robustness: corrupted queries, unseen languages, other domains, contaminated test sets."""

@@ -1,0 +1,103 @@
+"""The loader of MFAQ, fed files in the repository's layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from st_hybrid.corpora.loaders import load_mfaq
+from st_hybrid.corpora.records import ParallelData
+
+
+def _page(domain: str, *pairs: tuple[str | None, str | None, str | None]) -> dict[str, Any]:
+    return {
+        "id": 7,
+        "domain": domain,
+        "num_pairs": len(pairs),
+        "language": "de",
+        "qa_pairs": [{"question": q, "answer": a, "language": x} for q, a, x in pairs],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two domains that share a question and an answer, and pairs of all kinds of trouble."""
+    pages = {
+        "de": [
+            _page("a.de", ("Was kostet es?", "Nichts.", "de"), ("Wann?", " Morgen. ", None)),
+            _page(
+                "b.de",
+                ("Was kostet es?", "Zehn Euro.", "de"),
+                ("Kostet es etwas?", "Nichts.", "de"),
+                ("Was kostet es?", "Nichts.", "de"),  # as in the other domain
+                ("How much?", "Ten euros.", "en"),
+                (" ", "Leer.", "de"),
+                ("Und dann?", None, "de"),
+            ),
+        ],
+        "no": [{**_page("c.no", ("Hvor mye?", "Ti kroner.", "no")), "language": "no"}],
+    }
+    for code, rows in pages.items():
+        path = tmp_path / "data" / code / "train.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return tmp_path
+
+
+def _found(data: ParallelData) -> list[tuple[str, str, str, int, str]]:
+    return [(f.what, f.role, f.language, f.count, f.example) for f in data.findings]
+
+
+def test_equal_texts_are_one_row_and_trouble_is_counted(folder: Path) -> None:
+    """All rows by hand, over two languages."""
+    data = load_mfaq(["de", "nob"], source=folder)
+    assert data.languages == ("de", "no")
+    assert data.queries.column("de").to_pylist() == [
+        "Was kostet es?",
+        "Wann?",
+        "Kostet es etwas?",
+        None,
+    ]
+    assert data.passages.column("de").to_pylist() == ["Nichts.", "Morgen.", "Zehn Euro.", None]
+    assert data.queries.column("no").to_pylist() == [None, None, None, "Hvor mye?"]
+    assert data.queries.ids == ("de:0", "de:1", "de:2", "no:0")
+    assert data.pairs.tolist() == [[0, 0], [1, 1], [0, 2], [2, 0], [3, 3]]
+    assert _found(data) == [
+        ("missing query", "pairs", "de", 1, "Leer."),
+        ("missing passage", "pairs", "de", 1, "Und dann?"),
+        ("other language", "pairs", "de", 1, "How much?"),
+        ("repeated pair", "pairs", "", 1, "de:0"),
+    ]
+
+
+def test_domains_can_be_limited(folder: Path) -> None:
+    """One pair of each domain: the first that can be used."""
+    data = load_mfaq("de", source=folder, most_per_domain=1)
+    assert data.queries.column("de").to_pylist() == ["Was kostet es?"]
+    assert data.passages.column("de").to_pylist() == ["Nichts.", "Zehn Euro."]
+    assert data.pairs.tolist() == [[0, 0], [0, 1]]
+    assert ("beyond most_per_domain", "pairs", "de", 3, "Wann?") in _found(data)
+
+
+def test_what_does_not_exist_is_refused(folder: Path) -> None:
+    """Languages, splits, limits, files, and the hub without a revision."""
+    with pytest.raises(ValueError, match="'ja', but MFAQ has"):
+        load_mfaq(["ja"], source=folder)
+    with pytest.raises(ValueError, match="split is 'test'"):
+        load_mfaq(["de"], source=folder, split="test")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="most_per_domain is 0"):
+        load_mfaq(["de"], source=folder, most_per_domain=0)
+    with pytest.raises(FileNotFoundError, match=r"data/de/valid\.jsonl"):
+        load_mfaq(["de"], source=folder, split="valid")
+    with pytest.raises(ValueError, match="revision is None: give the commit of clips/mfaq"):
+        load_mfaq(["de"])
+    path = folder / "data/de/train.jsonl"
+    path.write_text(json.dumps(_page("a.de", ("q", "a", "de"))) + "\n{")
+    with pytest.raises(ValueError, match=r"de/train\.jsonl, line 2: not JSON, or cut off"):
+        load_mfaq(["de"], source=folder)
+    path.write_text(json.dumps(_page("a.de", ("q", "a", "en"))))
+    with pytest.raises(ValueError, match="no pair"):
+        load_mfaq(["de"], source=folder)
