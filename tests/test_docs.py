@@ -74,6 +74,8 @@ COMMANDS: Final[Mapping[str, str | None]] = {
         "as above"
     ),
     "torchrun --nproc_per_node 2 train.py": "test_distributed.py launches a training so",
+    "torchrun --nproc-per-node 4 -m mteb_tasks run -m intfloat/multilingual-e5-small "
+    "-t XQuADRetrievalMulti": "test_processes.py launches the command so, with two",
     "accelerate launch --num_processes 2 train.py": "needs two GPUs; the next one runs",
     "accelerate launch --multi_gpu --num_processes 2 train.py": "test_distributed.py does so",
     "pip install 'st-hybrid[translate]'": "would download",
