@@ -10,13 +10,12 @@ from st_hybrid.commands import clear_errors
 from st_hybrid.commands.bias import bias
 from st_hybrid.commands.build import build
 from st_hybrid.commands.inspect import inspect
+from st_hybrid.commands.leaderboard import leaderboard
 from st_hybrid.commands.tasks import tasks
 from st_hybrid.commands.train import train
 from st_hybrid.commands.translate import translate
 
 __all__ = ["main"]
-
-_FORMATS = ("md", "csv", "html", "json")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,6 +34,7 @@ data.add_command(build)
 data.add_command(translate)
 main.add_command(tasks)
 main.add_command(bias)
+main.add_command(leaderboard)
 main.add_command(train)
 
 
@@ -102,30 +102,3 @@ def evaluate(
         overwrite=overwrite,
     )
     click.echo("\n".join([*map(str, paths), "", format_summaries(read_summaries(paths))]))
-
-
-@main.group()
-def leaderboard() -> None:
-    """Compare models by their result files."""
-
-
-@leaderboard.command()
-@click.option(
-    "--results",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder with mteb result files; may be repeated.",
-)
-@click.option("--format", "format_", type=click.Choice(_FORMATS), default="md", show_default=True)
-@click.option("--output", default="-", show_default=True, help="File to write, '-' for stdout.")
-@clear_errors
-def export(results: tuple[Path, ...], format_: str, output: str) -> None:
-    """Write the leaderboard of all result files found."""
-    from st_hybrid.leaderboard import export as write
-
-    text = write(results, format_, output)
-    if output == "-":
-        click.echo(text, nl=False)
-    else:
-        click.echo(f"wrote {output}", err=True)

@@ -7,14 +7,12 @@ import math
 import os
 import subprocess
 import sys
-import tarfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from st_hybrid.leaderboard import build_table, read_results
+from st_hybrid.leaderboard import TaskScores, build_table, read_results
 
 MULTI = "STHybridDemoRetrievalMulti"
 
@@ -58,6 +56,11 @@ def write_result(
     return path
 
 
+def maps(scores: TaskScores) -> dict[str, float]:
+    """MAP by subset, of all splits."""
+    return {x.name: x.values["map"] for split in scores.splits.values() for x in split}
+
+
 def reasons(report: Any) -> dict[str, str]:
     """The reason by file name."""
     return {path.name: reason for path, reason in report.skipped}
@@ -78,10 +81,10 @@ def test_every_layout_and_every_starting_folder_gives_the_same_record(
         "STHybridDemo",
         "multi",
     )
-    assert scores.maps == {"en": 0.25, "de": 1.0}
+    assert maps(scores) == {"en": 0.25, "de": 1.0}
     assert scores.rank_distances == {"en": 3.0, "de": 2.0}
     assert scores.path == path.resolve()
-    assert scores.mtime_ns == 1_700_000_000 * 10**9
+    assert scores.age == ("", (2, 26, 24), 1_700_000_000 * 10**9)
 
 
 def test_one_path_may_be_given_without_a_list(tmp_path: Path) -> None:
@@ -91,23 +94,33 @@ def test_one_path_may_be_given_without_a_list(tmp_path: Path) -> None:
 
 
 def test_task_names_are_split_into_set_and_kind(tmp_path: Path) -> None:
-    """The kind is the ending, the set whatever stands before its Retrieval."""
-    for task in ("XQuADRetrievalMono", "MLQARetrievalCross", "A-b.c_RetrievalRetrievalMulti"):
-        write_result(tmp_path, task=task)
+    """The kind is the ending, the set whatever stands before its Retrieval, and after the kind."""
+    for task in (
+        "XQuADRetrievalMono",
+        "MLQARetrievalCross",
+        "A-b.c_RetrievalRetrievalMulti",
+        "XQuADRetrievalMonoCorrupted",
+        "MIRACLRetrievalPooled",
+    ):
+        write_result(tmp_path, task=task, maps={"en-de" if "Cross" in task else "en": 0.5})
     found = {(one.set, one.kind) for one in read_results([tmp_path]).scores}
-    assert found == {("XQuAD", "mono"), ("MLQA", "cross"), ("A-b.c_Retrieval", "multi")}
+    assert found == {
+        ("XQuAD", "mono"),
+        ("MLQA", "cross"),
+        ("A-b.c_Retrieval", "multi"),
+        ("XQuADCorrupted", "mono"),
+        ("MIRACL", "multi"),
+    }
 
 
-def test_rank_distance_counts_in_multi_only_and_may_be_missing(tmp_path: Path) -> None:
-    """NaN, null and nothing mean that a subset has no distance; mono has none at all."""
+def test_metrics_may_be_missing(tmp_path: Path) -> None:
+    """NaN, null and nothing mean that a subset does not have a metric; the others count."""
     distances = {"en": math.nan, "de": None, "th": 0}
-    maps = {"en": 0.1, "de": 0.2, "hi": 0.3, "th": 0.4}
-    write_result(tmp_path, maps=maps, distances=distances)
-    write_result(tmp_path, task="STHybridDemoRetrievalMono", maps={"en": 1}, distances={"en": 1})
-    mono, multi = read_results([tmp_path]).scores
-    assert multi.maps == maps
+    given = {"en": 0.1, "de": 0.2, "hi": 0.3, "th": 0.4}
+    write_result(tmp_path, maps=given, distances=distances)
+    (multi,) = read_results([tmp_path]).scores
+    assert maps(multi) == given
     assert multi.rank_distances == {"th": 0.0}
-    assert mono.rank_distances == {}
 
 
 def test_metadata_names_the_model_and_folders_stand_in(tmp_path: Path) -> None:
@@ -148,7 +161,7 @@ def test_the_newest_of_several_files_counts(tmp_path: Path) -> None:
     middle = write_result(tmp_path / "c", maps={"en": 0.3}, age=2)
     write_result(tmp_path / "a", revision="other", maps={"en": 0.9}, age=9)
     report = read_results([tmp_path / "c", tmp_path / "a", tmp_path / "b"])
-    assert [one.maps["en"] for one in report.scores] == [0.9, 0.2]
+    assert [maps(one)["en"] for one in report.scores] == [0.9, 0.2]
     assert report.scores[1].path == new.resolve()
     assert [path for path, _ in report.skipped] == [old.resolve(), middle.resolve()]
     assert all("older copy" in reason for _, reason in report.skipped)
@@ -159,7 +172,7 @@ def test_a_broken_newest_file_does_not_hide_an_older_good_one(tmp_path: Path) ->
     write_result(tmp_path / "a", maps={"en": 0.1}, age=5)
     write_result(tmp_path / "b").write_text('{"scores": {')
     report = read_results([tmp_path])
-    assert [one.maps["en"] for one in report.scores] == [0.1]
+    assert [maps(one)["en"] for one in report.scores] == [0.1]
     assert "not valid JSON" in reasons(report)[f"{MULTI}.json"]
 
 
@@ -201,19 +214,19 @@ UNUSABLE = {
     "scores a list": (_with(scores=[1]), "no 'scores'"),
     "no split": (_with(scores={}), "no scores"),
     "empty split": (_with(scores={"test": []}), "no scores"),
+    "no metric": (_with(scores={"test": [{"hf_subset": "en"}]}), "no subset of it has a metric"),
+    "no language": (
+        _with(scores={"test": [{"hf_subset": "all", "languages": ["x"], "map": 1}]}),
+        "no subset",
+    ),
     "split a number": (_with(scores={"test": 3}), "not a list"),
     "entry a string": (_with(scores={"test": ["en"]}), "without 'hf_subset'"),
-    "two splits": (
-        _with(scores={"a": _with()["scores"]["test"], "b": _with()["scores"]["test"]}),
-        "2 splits",
-    ),
     "another task": (_with(task_name="MLQARetrieval"), "another task"),
     "no task": (_with(task_name=None), "another task"),
+    "task a list": (_with(task_name=[[[1]]]), "another task"),
     "no subset name": (_with_entry(hf_subset=None), "without 'hf_subset'"),
     "subset a number": (_with_entry(hf_subset=3), "without 'hf_subset'"),
     "subset twice": (_with_entry(hf_subset="en"), "twice"),
-    "no map": (_with_entry(map=None), "map is None"),
-    "map NaN": (_with_entry(map=math.nan), "map is nan"),
     "map infinite": (_with_entry(map=math.inf), "map is inf"),
     "map negative": (_with_entry(map=-0.1), "map is -0.1"),
     "map in percent": (_with_entry(map=54.3), "allowed are 0 to 1"),
@@ -277,32 +290,50 @@ def test_folders_without_permission_are_listed(
     report = read_results([tmp_path, closed.parent])
     assert [one.model for one in report.scores] == ["good/one"]
     assert report.skipped == (
-        (closed.parent, "a folder without any usable result of our tasks"),
+        (closed.parent, "a folder without any usable result"),
         (closed, "cannot be read: Permission denied"),
     )
 
 
-def test_other_json_files_are_listed_without_being_opened(tmp_path: Path) -> None:
-    """Paragraph tasks of mteb, predictions and anything else in JSON are not our tasks."""
+def test_other_json_files_are_listed(tmp_path: Path) -> None:
+    """Tasks in one language, predictions and anything else in JSON are no results of ours."""
     good = write_result(tmp_path)
-    foreign = [
-        "MLQARetrieval",
-        "XQuADRetrieval",
-        f"{MULTI}_predictions",
-        "XQuADRetrievalmono",
-        "RetrievalMono",
-        "-xRetrievalMono",
-        "X|YRetrievalMono",
-        "XQuADRetrievalMono.old",
-    ]
-    for name in foreign:
-        (good.parent / f"{name}.json").write_text("not even JSON")
+    one_language = result_json("NFCorpus", {"default": 0.5})
+    classes = {"task_name": "Topics", "scores": {"test": [{"hf_subset": "de-en", "f1": 0.5}]}}
+    foreign = {
+        "NFCorpus": json.dumps(one_language),
+        "Topics": json.dumps(classes),
+        f"{MULTI}_predictions": "not even JSON",
+        "XQuADRetrievalmono": "{}",
+        "-xRetrievalMono": json.dumps(result_json("-xRetrievalMono", {"en": 0.5})),
+        "X|YRetrievalMono": json.dumps(result_json("X|YRetrievalMono", {"en": 0.5})),
+    }
+    for name, content in foreign.items():
+        (good.parent / f"{name}.json").write_text(content)
     (good.parent / "run_settings.jsonl").write_text("{}")
     report = read_results([tmp_path])
     assert [one.path for one in report.scores] == [good.resolve()]
     assert set(reasons(report)) == {f"{name}.json" for name in foreign}
-    assert set(Counter(reasons(report).values()).values()) == {len(foreign)}
-    assert "not a result of our tasks" in report.skipped[0].reason
+    assert all("not a retrieval result in more than one" in x for x in reasons(report).values())
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_a_task_is_read_as_soon_as_its_subsets_name_two_languages(
+    tmp_path: Path, padding: int
+) -> None:
+    """An unknown task counts by its subsets, wherever in the file they stand."""
+    path = write_result(tmp_path, task="AnythingNew", maps={"deu-eng": 0.5, "eng-eng": 0.25})
+    content = json.loads(path.read_text())
+    content["scores"]["test"][0] = {"ndcg_at_10": 0.1, "x": "y" * padding, "hf_subset": "default"}
+    content["scores"]["test"].append({"map": 0.5, "hf_subset": "deu-eng", "languages": []})
+    path.write_text(json.dumps(content))
+    (scores,) = read_results([tmp_path]).scores
+    assert (scores.set, scores.kind) == ("AnythingNew", None)
+    (subsets,) = scores.splits.values()
+    assert [(x.name, x.setting, x.query, x.order) for x in subsets] == [
+        ("en", "mono", "en", None),
+        ("de-en", "cross", None, None),
+    ]
 
 
 def test_experiments_do_not_pass_for_the_model_itself(tmp_path: Path) -> None:
@@ -313,7 +344,7 @@ def test_experiments_do_not_pass_for_the_model_itself(tmp_path: Path) -> None:
     (folder / "model_meta.json").write_text('{"name": "org/model", "revision": "rev"}')
     (folder / good.name).write_text(json.dumps(result_json(MULTI, {"en": 0.9})))
     report = read_results([tmp_path])
-    assert [one.maps["en"] for one in report.scores] == [0.1]
+    assert [maps(one)["en"] for one in report.scores] == [0.1]
     assert "experiment" in reasons(report)[good.name]
 
 
@@ -325,44 +356,13 @@ def test_hidden_folders_below_are_not_searched(tmp_path: Path) -> None:
     assert [one.model for one in read_results([tmp_path / ".hidden"]).scores] == ["hidden/one"]
 
 
-def test_wrong_paths_are_refused_with_their_name(tmp_path: Path) -> None:
-    """Missing folders, files and no folder at all are errors of the caller."""
-    file = write_result(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"paths: .*no/such.* does not exist\. Give"):
-        read_results([tmp_path, tmp_path / "no" / "such"])
-    with pytest.raises(NotADirectoryError, match=r"is a file\. Give the folder"):
-        read_results([file])
-    with pytest.raises(ValueError, match=r"no result folder was given"):
-        read_results([])
-
-
-def test_no_usable_result_says_what_was_looked_for_and_how_to_make_one(tmp_path: Path) -> None:
-    """The error names folders, file names, what was skipped, and both commands."""
-    with pytest.raises(ValueError, match=r"there are no JSON files"):
-        read_results([tmp_path])
-    write_result(tmp_path, task="MLQARetrieval")
-    write_result(tmp_path, task="XQuADRetrieval")
-    write_result(tmp_path).write_text("{")
-    with pytest.raises(ValueError, match=r"no usable result below") as caught:
-        read_results([tmp_path])
-    for part in (
-        str(tmp_path.resolve()),
-        "XQuADRetrievalMulti.json",
-        "2 x not a result of our tasks",
-        "1 x not valid JSON",
-        "st-hybrid evaluate",
-        "mteb run -m",
-    ):
-        assert part in str(caught.value)
-
-
 def test_a_folder_without_result_among_others_is_listed(tmp_path: Path) -> None:
     """A folder given for nothing is said, one whose results are older copies is not."""
     write_result(tmp_path / "new")
     write_result(tmp_path / "old", age=9)
     (tmp_path / "empty").mkdir()
     report = read_results([tmp_path / "new", tmp_path / "old", tmp_path / "empty"])
-    assert reasons(report)["empty"] == "a folder without any usable result of our tasks"
+    assert reasons(report)["empty"] == "a folder without any usable result"
     assert set(reasons(report)) == {"empty", f"{MULTI}.json"}
 
 
@@ -371,8 +371,8 @@ def test_results_that_mteb_itself_wrote_have_mtebs_mean(tmp_path: Path) -> None:
     mteb = pytest.importorskip("mteb")
     from mteb.results import TaskResult
 
-    maps = {"en": 0.123456, "de": 0.5, "th": 0.98765}
-    result = TaskResult.from_dict(result_json(MULTI, maps, dict.fromkeys(maps, 12.5)))
+    given = {"en": 0.123456, "de": 0.5, "th": 0.98765}
+    result = TaskResult.from_dict(result_json(MULTI, given, dict.fromkeys(given, 12.5)))
     meta = mteb.get_model_meta("mteb/baseline-random-encoder")
     cache = mteb.ResultCache(tmp_path)
     cache.save_to_cache(result, meta)
@@ -380,48 +380,11 @@ def test_results_that_mteb_itself_wrote_have_mtebs_mean(tmp_path: Path) -> None:
     report = read_results([tmp_path])
     assert report.skipped == ()
     assert (report.scores[0].model, report.scores[0].revision) == (meta.name, meta.revision)
-    (row,) = build_table(report).rows
-    assert row.multi.value == pytest.approx(saved.get_score(), abs=1e-12)
-    assert row.rank_distance.value == 12.5
-
-
-def test_real_files_of_many_mteb_versions_are_read_or_listed(
-    tmp_path: Path, shared_data: Path
-) -> None:
-    """Public results are no results of ours, but under our names their layout is understood."""
-    archive = shared_data / "mteb_results.tar.xz"
-    if not archive.is_file():
-        pytest.skip(f"{archive} is not there")
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
-    originals = sorted(tmp_path.rglob("XQuADRetrieval.json"))
-    foreign = [path for path in tmp_path.rglob("*.json") if path.name != "model_meta.json"]
-    with pytest.raises(ValueError, match=f"{len(foreign)} x not a result of our tasks"):
-        read_results([tmp_path])
-
-    expected, versions = {}, set()
-    for path in originals:
-        content = json.loads(path.read_text("utf-8"))
-        versions.add(content["mteb_version"])
-        content["task_name"] = "XQuADRetrievalMono"
-        for entry in content["scores"]["validation"]:
-            entry["map"] = entry["map_at_1000"]
-        path.with_name("XQuADRetrievalMono.json").write_text(json.dumps(content))
-        meta = json.loads(path.with_name("model_meta.json").read_text("utf-8"))
-        values = [entry["map_at_1000"] for entry in content["scores"]["validation"]]
-        expected[meta["name"], meta["revision"]] = (sum(values) / len(values), len(values))
-    assert len(expected) > 50
-    assert len(versions) > 5
-
-    report = read_results([tmp_path])
-    assert len(report.skipped) == len(foreign)
-    board = build_table(report)
-    found = {(row.model, row.revision): (row.mono.value, row.mono.found) for row in board.rows}
-    assert found.keys() == expected.keys()
-    for key, (value, count) in expected.items():
-        assert found[key] == (pytest.approx(value, abs=1e-12), count)
-    # These files count 12 subsets or 1, a set of 11 languages is complete with 11 alone.
-    assert not any(row.mono.complete for row in board.rows)
+    table = build_table(report)
+    (row,) = table.rows
+    found = {x.measure: y.value for x, y in zip(table.columns, row.cells, strict=True)}
+    assert found["multi"] == pytest.approx(saved.get_score(), abs=1e-12)
+    assert found["rank_distance"] == 12.5
 
 
 def test_the_library_loads_neither_mteb_nor_torch(tmp_path: Path) -> None:

@@ -1,218 +1,222 @@
-"""From result records to the leaderboard: pure functions on frozen records."""
+"""The one table that every format renders: frozen records, no reading, no escaping.
+
+Rows are models, or with a breakdown models in one language or pair of languages. Columns are typed
+and stand in groups, one group a test set. Text is foreign: formats escape it, but it has no control
+characters and is of bearable length (:func:`plain`).
+"""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from st_hybrid.leaderboard.read import ReadReport, TaskKind, TaskScores
+from st_hybrid.leaderboard.derived import Better
 
-__all__ = ["Cell", "Leaderboard", "Row", "SetSize", "build_table"]
+__all__ = [
+    "MISSING",
+    "Breakdown",
+    "Cell",
+    "Column",
+    "Group",
+    "Place",
+    "Row",
+    "Table",
+    "plain",
+    "shown",
+]
 
-_KINDS: Final[tuple[TaskKind, ...]] = ("mono", "cross", "multi")
+Breakdown = Literal["none", "language", "pair"]
+"""Whether a row is a model, a model in one query language, or in one pair of languages."""
 
-# The published sets. Of others, the most that any model at hand was measured on is what to expect.
-_LANGUAGES: Final[Mapping[str, int]] = {"XQuAD": 11, "MLQA": 7}
+Place = Literal["", "best", "second"]
+"""Where a value stands among the complete ones of its column."""
 
-_REVISION_LENGTH: Final = 8
+MISSING: Final = "—"
+"""What a missing value is shown as."""
+
 _LONGEST_TEXT: Final = 200
-_NO_NAME: Final = "(no name)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and all that is needed to show it.
+
+    Attributes:
+        key: Its name in the table, such as ``"XQuAD:cross"``; unique.
+        label: Its head, such as ``"Cross"``.
+        unit: The unit of its numbers, such as ``"mAP"``; may be empty.
+        better: Which end is best.
+        digits: Digits after the point for readers; files have full precision.
+        group: The key of its group; empty for what describes the row.
+        measure: The key without the group, the same in all groups.
+        meaning: One sentence for the notes.
+        scale: What a number is divided by for readers: 1e6 where the unit is millions.
+        is_text: Whether its cells hold text.
+        ranked: Whether its best values are marked: not where a useless model could have them.
+    """
+
+    key: str
+    label: str
+    unit: str
+    better: Better
+    digits: int
+    group: str
+    measure: str
+    meaning: str
+    scale: float = 1.0
+    is_text: bool = False
+    ranked: bool = True
+
+    @property
+    def head(self) -> str:
+        """Label, unit and an arrow to the better end."""
+        arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[self.better]
+        unit = f" ({self.unit}{arrow})" if self.unit else arrow
+        return self.label + unit
+
+
+@dataclass(frozen=True)
+class Group:
+    """A test set.
+
+    Attributes:
+        key: Its key, such as ``"XQuAD"``.
+        title: What it is called, such as ``"XQuAD-R"``.
+        tasks: The tasks of mteb that it is made from.
+        split: The split that is shown.
+        languages: Number of languages.
+        direction: Where it is known from which language is the query's; empty where it is not
+            known, and no direction is shown.
+    """
+
+    key: str
+    title: str
+    tasks: tuple[str, ...]
+    split: str
+    languages: int
+    direction: str
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A macro mean over the subsets of a task, and how many of them it rests on.
+    """A value, what it rests on, and how it compares.
 
     Attributes:
-        value: The mean, or None where no subset was found.
-        found: Subsets that the mean is over.
-        expected: Subsets that a complete result has; 0 where nobody measured the task.
+        value: A number or text; None where there is none.
+        found: Subsets that the number is a mean over.
+        expected: Subsets that a complete result has; 0 where nobody has the measure.
+        low: Lower end of the confidence interval, where a file has one.
+        high: Its upper end.
+        place: Whether it is the best or second best complete value of its column; ties share a
+            place.
     """
 
-    value: float | None
-    found: int
-    expected: int
+    value: float | str | None = None
+    found: int = 0
+    expected: int = 0
+    low: float | None = None
+    high: float | None = None
+    place: Place = ""
 
     @property
     def complete(self) -> bool:
-        """Whether the mean is over exactly the subsets that it should be over."""
+        """Whether there is a value, over exactly the subsets that it should be over."""
         return self.value is not None and self.found == self.expected
+
+    @property
+    def partial(self) -> bool:
+        """Whether there is a value that is not complete."""
+        return self.value is not None and self.found != self.expected
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one test set.
+    """A model, with a breakdown in one language or pair.
 
     Attributes:
         model: The model's name.
-        revision: The model's full revision.
-        label: The name to show, with the revision's first 8 characters where the name has several
-            revisions (the whole revision where 8 characters do not tell them apart).
-        set: The test set's name.
-        mono: mAP of queries against passages of their own language.
-        cross: mAP of queries against passages of one other language.
-        multi: mAP of queries against the passages of all languages.
-        rank_distance: Mean rank distance in the pool of all languages; lower is better.
+        revision: Its full revision.
+        label: The name to show, with the start of the revision where a name has several.
+        part: The language (``"de"``) or pair (``"de → en"``, query to passage) of a breakdown;
+            empty without.
+        query: The part's query language; None where there is none or it is not known.
+        passage: Its passage language, likewise.
+        cells: One per column.
     """
 
     model: str
     revision: str
     label: str
-    set: str
-    mono: Cell
-    cross: Cell
-    multi: Cell
-    rank_distance: Cell
+    part: str
+    query: str | None
+    passage: str | None
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
-class SetSize:
-    """The size of a test set.
+class Table:
+    """A whole leaderboard.
 
     Attributes:
-        name: The set's name.
-        languages: Number of (query) languages.
-        expected: Subsets of a complete result by task kind; 0 where nobody measured the task.
+        breakdown: What a row is.
+        groups: The test sets, in order.
+        columns: The columns, those without group first, then group by group.
+        rows: The rows, in order.
+        notes: What holds for the table as a whole, a sentence each.
+        incomplete: Which means rest on fewer subsets than they should, a sentence each row and set.
+        skipped: What does not count: the end of its path after ``…/`` and the reason, sorted.
     """
 
-    name: str
-    languages: int
-    expected: Mapping[TaskKind, int]
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """All that a rendered leaderboard shows. Its text has no control characters.
-
-    Attributes:
-        rows: Sorted by set, then mAP multi (best first, missing last), then name and revision.
-        sets: The test sets that occur, sorted by name.
-        skipped: What does not count: the end of its path after ``…/`` (a page for others need not
-            say where on a machine it lies) and the reason, sorted.
-    """
-
+    breakdown: Breakdown
+    groups: tuple[Group, ...]
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    sets: tuple[SetSize, ...]
+    notes: tuple[str, ...]
+    incomplete: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
 
+    def columns_of(self, group: str) -> list[tuple[int, Column]]:
+        """Return a group's columns with their places in a row's cells."""
+        return [(n, column) for n, column in enumerate(self.columns) if column.group == group]
 
-def build_table(results: ReadReport) -> Leaderboard:
-    """Make one row per model, revision and test set.
+    def rows_of(self, group: str) -> list[Row]:
+        """Return the rows that have a value in a group."""
+        places = [n for n, _ in self.columns_of(group)]
+        return [row for row in self.rows if any(row.cells[n].value is not None for n in places)]
 
-    Each measure is the macro mean over the subsets of its task. For XQuAD and MLQA the complete
-    number of subsets is known (11, 110, 11 and 7, 42, 7 for mono, cross, multi). For other sets
-    the subsets that any model has for a task are taken for complete.
+
+def shown(column: Column, cell: Cell) -> str:
+    """Return a cell as readers see it, without any mark of place or incompleteness.
 
     Args:
-        results: What :func:`~st_hybrid.leaderboard.read.read_results` found.
+        column: Its column.
+        cell: The cell.
 
     Returns:
-        The leaderboard. It depends on nothing but the records, whatever their order.
+        The text, :data:`MISSING` where there is no value.
     """
-    by_set: dict[str, list[TaskScores]] = defaultdict(list)
-    for scores in results.scores:
-        by_set[scores.set].append(scores)
-    sets = tuple(_set_size(name, by_set[name]) for name in sorted(by_set))
-    labels = _labels(results.scores)
-    rows = [_row(size, scores, labels) for size in sets for scores in _by_model(by_set[size.name])]
-    skipped = ((_end_of(path), _plain(reason)) for path, reason in results.skipped)
-    return Leaderboard(
-        rows=tuple(sorted(rows, key=_position)), sets=sets, skipped=tuple(sorted(skipped))
-    )
+    if cell.value is None:
+        return MISSING
+    if isinstance(cell.value, str):
+        return cell.value
+    text = f"{cell.value / column.scale:.{column.digits}f}"
+    if cell.low is None or cell.high is None:
+        return text
+    low, high = (f"{x / column.scale:.{column.digits}f}" for x in (cell.low, cell.high))
+    return f"{text} [{low}, {high}]"
 
 
-def _by_model(results: Iterable[TaskScores]) -> list[dict[TaskKind, TaskScores]]:
-    """Group the results of one set by model and revision."""
-    models: dict[tuple[str, str], dict[TaskKind, TaskScores]] = defaultdict(dict)
-    for scores in results:
-        models[scores.model, scores.revision][scores.kind] = scores
-    return [models[key] for key in sorted(models)]
-
-
-def _set_size(name: str, results: Sequence[TaskScores]) -> SetSize:
-    """Say how many languages a set has and how many subsets its tasks have."""
-    if name in _LANGUAGES:
-        count = _LANGUAGES[name]
-        return SetSize(
-            name=name,
-            languages=count,
-            expected={"mono": count, "cross": count * (count - 1), "multi": count},
-        )
-    subsets: dict[TaskKind, set[str]] = {kind: set() for kind in _KINDS}
-    for scores in results:
-        subsets[scores.kind].update(scores.maps)
-    # A subset is named by its query language, in mono and cross followed by the passages'.
-    languages = {subset.split("-")[0] for names in subsets.values() for subset in names}
-    return SetSize(
-        name=name,
-        languages=len(languages),
-        expected={kind: len(names) for kind, names in subsets.items()},
-    )
-
-
-def _row(
-    size: SetSize,
-    tasks: Mapping[TaskKind, TaskScores],
-    labels: Mapping[tuple[str, str], str],
-) -> Row:
-    """Make the row of one model from its results on a set, of which there is at least one."""
-    cells = {
-        kind: _mean(tasks[kind].maps if kind in tasks else {}, size.expected[kind])
-        for kind in _KINDS
-    }
-    distances = tasks["multi"].rank_distances if "multi" in tasks else {}
-    scores = next(iter(tasks.values()))
-    return Row(
-        model=_plain(scores.model),
-        revision=_plain(scores.revision),
-        label=labels[scores.model, scores.revision],
-        set=size.name,
-        rank_distance=_mean(distances, size.expected["multi"]),
-        **cells,
-    )
-
-
-def _mean(values: Mapping[str, float], expected: int) -> Cell:
-    """Average over subsets; the sum is exact, so their order does not matter."""
-    value = math.fsum(values.values()) / len(values) if values else None
-    return Cell(value=value, found=len(values), expected=expected)
-
-
-def _labels(results: Iterable[TaskScores]) -> dict[tuple[str, str], str]:
-    """Name every (model, revision) so that the revisions of a name can be told apart."""
-    revisions: dict[str, set[str]] = defaultdict(set)
-    for scores in results:
-        revisions[scores.model].add(scores.revision)
-    labels: dict[tuple[str, str], str] = {}
-    for model, known in revisions.items():
-        distinct = len({revision[:_REVISION_LENGTH] for revision in known}) == len(known)
-        for revision in known:
-            shown = revision[:_REVISION_LENGTH] if distinct else revision
-            suffix = f" ({_plain(shown)})" if len(known) > 1 else ""
-            labels[model, revision] = (_plain(model) or _NO_NAME) + suffix
-    return labels
-
-
-def _position(row: Row) -> tuple[str, float, str, str]:
-    """Return the sort key of a row."""
-    multi = math.inf if row.multi.value is None else -row.multi.value
-    return row.set, multi, row.model, row.revision
-
-
-def _end_of(path: Path) -> str:
-    """Return the last four parts of a path, which for a result begin with the results folder."""
-    return "…/" + _plain("/".join(path.relative_to(path.anchor).parts[-4:]))
-
-
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Make foreign text fit to show: one line, no invisible characters, of bearable length.
 
     Control characters could steer a terminal, direction marks disguise a name and lone surrogates
     cannot be written at all.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text on one line, at most 200 characters.
     """
     visible = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(visible.split())
