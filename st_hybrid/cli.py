@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 from st_hybrid.commands.bias import bias
 from st_hybrid.commands.build import build
 from st_hybrid.commands.inspect import inspect
@@ -18,13 +18,13 @@ from st_hybrid.commands.translate import translate
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=HELP)
 @click.version_option(package_name="st-hybrid")
 def main() -> None:
     """Train and evaluate multilingual retrieval without favouring a language."""
 
 
-@main.group()
+@main.group(context_settings=HELP)
 def data() -> None:
     """Make parallel training data."""
 
@@ -38,7 +38,7 @@ main.add_command(leaderboard)
 main.add_command(train)
 
 
-@main.command()
+@main.command(context_settings=HELP)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -61,7 +61,7 @@ def demo(output: Path, steps: int, seed: int) -> None:
     click.echo(f"\nLeaderboard: {output / 'leaderboard.html'}, {output / 'leaderboard.csv'}")
 
 
-@main.command()
+@main.command(context_settings=HELP)
 @click.argument("model")
 @click.option(
     "-t", "--task", "tasks", multiple=True, required=True, help="Task name; may be repeated."

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import click
 
-__all__ = ["clear_errors"]
+__all__ = ["HELP", "clear_errors"]
+
+HELP: Final = {"help_option_names": ["-h", "--help"]}
+"""The settings of each command. Click keeps the first help option that it makes, so that those of
+the whole command line would depend on whether a part of it was run alone before."""
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")

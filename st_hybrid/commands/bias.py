@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 if TYPE_CHECKING:
     from st_hybrid.bias.notes import Options
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["bias"]
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option(
     "--run",
     "runs",

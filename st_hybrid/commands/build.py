@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 __all__ = ["build"]
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option(
     "--output",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 if TYPE_CHECKING:
     from st_hybrid.corpora.records import ParallelData
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect"]
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option(
     "--format",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 __all__ = ["leaderboard"]
 
@@ -15,12 +15,12 @@ _FORMATS = ("md", "csv", "json", "latex", "html")
 _BREAKDOWNS = ("none", "language", "pair")
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def leaderboard() -> None:
     """Compare models by their result files."""
 
 
-@leaderboard.command()
+@leaderboard.command(context_settings=HELP)
 @click.option(
     "--results",
     multiple=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask, AbsTaskRetrieval
@@ -19,12 +19,12 @@ __all__ = ["tasks"]
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(context_settings=HELP)
 def tasks() -> None:
     """See and export retrieval tasks, and make tasks of BEIR folders."""
 
 
-@tasks.command("list")
+@tasks.command("list", context_settings=HELP)
 @clear_errors
 def list_tasks() -> None:
     """List st-hybrid's tasks and the benchmarks they belong to."""
@@ -45,7 +45,7 @@ def _title(task: type[AbsTask]) -> str:
     return getattr(task, "title", task.metadata.description.split(":")[0])
 
 
-@tasks.command()
+@tasks.command(context_settings=HELP)
 @click.argument("task")
 @clear_errors
 def describe(task: str) -> None:
@@ -64,7 +64,7 @@ def describe(task: str) -> None:
             click.echo(" ".join([f"{subset:12}", *(f"{number:10,}" for number in numbers)]))
 
 
-@tasks.command()
+@tasks.command(context_settings=HELP)
 @click.argument("task")
 @click.option(
     "--format", "format_", type=click.Choice(["beir", "trec"]), default="beir", show_default=True
@@ -97,7 +97,7 @@ def _retrieval_task(name: str, languages: tuple[str, ...]) -> AbsTaskRetrieval:
     return task
 
 
-@tasks.command()
+@tasks.command(context_settings=HELP)
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @clear_errors
 def summary(files: tuple[Path, ...]) -> None:
@@ -110,7 +110,7 @@ def summary(files: tuple[Path, ...]) -> None:
     click.echo(format_summaries(read_summaries(files)))
 
 
-@tasks.command()
+@tasks.command(context_settings=HELP)
 @click.argument("model")
 @click.option(
     "--data",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 __all__ = ["train"]
 
@@ -24,7 +24,7 @@ _KEYS: Final = {
 }
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("config", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
 @click.option("--model", help="Hub name or folder of the model to start from.")
 @click.option("--data", multiple=True, help="Folder or file of parallel data; repeatable.")

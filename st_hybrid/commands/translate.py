@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from st_hybrid.commands import clear_errors
+from st_hybrid.commands import HELP, clear_errors
 
 __all__ = ["translate"]
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option(
     "--output",
