@@ -34,7 +34,8 @@ demo: $(STAMP)  ## train three tiny encoders, evaluate them and write a leaderbo
 
 test: $(STAMP)  ## run all tests, a module at a time on each core
 	$(if $(ST_HYBRID_DATA),ST_HYBRID_DATA='$(ST_HYBRID_DATA)') OMP_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
+	  $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	  --dist loadscope --no-loadscope-reorder --durations 25
 
 lint: $(STAMP)  ## ruff: style and format
 	$(BIN)/ruff check .

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
-__all__ = ["merge_settings", "parse_value", "read_config", "read_settings"]
+__all__ = ["dump_yaml", "merge_settings", "parse_value", "read_config", "read_settings"]
 
 _ALTERNATIVES: Final = (("steps", "epochs"), ("model", "static"))
 _BOUNDS: Final = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
@@ -69,6 +69,17 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
     )
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes text that YAML 1.1 or 1.2 would take for something else."""
+
+    yaml_implicit_resolvers: typing.ClassVar[dict[str, Any]] = {
+        first: [*known, *_Loader.yaml_implicit_resolvers.get(first, [])]
+        for first, known in yaml.SafeDumper.yaml_implicit_resolvers.items()
+    }
+
+
 # YAML 1.1 would read 012 as octal; and its reader of floats leaves underscores out.
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
@@ -194,6 +205,19 @@ def _validator() -> TypeAdapter[TrainingConfig]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(TrainingConfig)
+
+
+def dump_yaml(settings: Mapping[str, Any]) -> str:
+    """Write settings as YAML that :func:`read_settings` reads back as they are.
+
+    Args:
+        settings: Texts, numbers, lists and mappings of them.
+
+    Returns:
+        The text, keys in their order.
+    """
+    plain = dict(settings)
+    return str(yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _load_yaml(text: str) -> object:

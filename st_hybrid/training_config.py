@@ -233,10 +233,9 @@ class TrainingConfig(_Section):
         Returns:
             All keys, in the order of this class.
         """
-        import yaml  # type: ignore[import-untyped]
+        from st_hybrid.config_files import dump_yaml
 
-        plain = dataclasses.asdict(self, dict_factory=_plain)
-        return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
+        return dump_yaml(dataclasses.asdict(self, dict_factory=_plain))
 
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:

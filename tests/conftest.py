@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,12 @@ import pytest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with many slow tests come first: the last one keeps a single core busy."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import lzma
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
@@ -62,75 +57,3 @@ def test_demo_shows_what_hybrid_batches_do(tmp_path: Path) -> None:
     files = [json.loads(p.read_text()) for p in (folder / "results").rglob("STHybridDemo*.json")]
     assert len(files) == 9
     assert len({file["task_name"] for file in files}) == 3
-
-
-def write_table(path: Path, header: list[str], rows: list[list[str]]) -> None:
-    """Write a packed table as the example reads it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["\t".join(row) + "\n" for row in [header, *rows]]
-    path.write_bytes(lzma.compress("".join(lines).encode()))
-
-
-@pytest.fixture
-def example_data(tmp_path: Path) -> Path:
-    """Tables of invented words in the example's layout: nine languages and one left out."""
-    codes = [*LANGUAGES, "el"]
-    rng = np.random.default_rng(0)
-    syllables = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
-
-    def sentence() -> str:
-        return " ".join("".join(rng.choice(syllables, size=3)) for _ in range(4))
-
-    def rows(letter: str, count: int) -> list[list[str]]:
-        return [[f"{letter}{n}", *(sentence() for _ in codes)] for n in range(count)]
-
-    data = tmp_path / "data"
-    write_table(data / "qa" / "queries.tsv.xz", ["id", *codes], rows("q", 48))
-    write_table(data / "qa" / "passages.tsv.xz", ["id", *codes], rows("p", 40))
-    pairs = [[f"q{n}", f"p{n % 40}"] for n in range(48)]
-    write_table(data / "qa" / "pairs.tsv.xz", ["query_id", "passage_id"], pairs)
-    write_table(data / "bitext" / "one.tsv.xz", ["id", *codes], rows("b", 40))
-    return data
-
-
-@pytest.mark.slow
-def test_example_runs_end_to_end_with_both_trainers(tmp_path: Path, example_data: Path) -> None:
-    """The example trains, reports its rows and saves a model, through either trainer.
-
-    That both trainers give the same weights is in test_trainer.py: here each run trains its own
-    tokenizer, and a Unigram tokenizer differs a little from process to process.
-    """
-    for trainer in ("stock", "ours"):
-        output = tmp_path / trainer
-        words = {
-            "--data": str(example_data),
-            "--output": str(output),
-            "--trainer": trainer,
-            "--steps": "5",
-            "--vocabulary": "800",
-            "--batch-size": "32",
-            "--dimensions": "16",
-        }
-        done = subprocess.run(
-            [
-                sys.executable,
-                "examples/train_hybrid.py",
-                *(w for pair in words.items() for w in pair),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        # Nine languages: 81 ordered pairs of 48 questions and 40 sentences.
-        assert f"{81 * 88:,} rows" in done.stdout
-        assert f"saved {output}" in done.stdout
-        model = SentenceTransformer(str(output), device="cpu")
-        assert {key: model.prompts[key] for key in PROMPTS} == PROMPTS
-        vectors = model.encode(["bade kilo", "muna"])
-        assert vectors.shape == (2, 16)
-        assert np.isfinite(vectors).all()
-        assert np.abs(vectors).max() > 0

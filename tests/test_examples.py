@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
@@ -61,20 +62,23 @@ def test_train_hybrid_trains_and_saves(tmp_path: Path, trainer: str, alpha: str)
     assert done.returncode == 0, done.stderr
     model = SentenceTransformer(str(tmp_path / "model"))
     assert model.prompts == {"query": "Query: ", "document": "Passage: "}
-    assert model.encode_query("frage de 1").shape == (8,)
+    vector = model.encode_query("frage de 1")
+    assert vector.shape == (8,)
+    assert np.isfinite(vector).all()
+    assert np.abs(vector).max() > 0
     assert (tmp_path / "model" / "tokenizer.json").is_file()
     assert "9,720 rows" in done.stdout  # 81 pairs of nine languages, 60 questions and 60 sentences
 
 
 @pytest.mark.slow
 def test_the_study_runs_goes_on_and_reports(tmp_path: Path) -> None:
-    """Two methods and two seeds are trained and evaluated once; the report shows every seed."""
+    """Two methods are trained and evaluated once; the report shows every seed."""
     write_tables(tmp_path / "data")
     script = str(ROOT / "examples" / "study.py")
     shared = ["--output", str(tmp_path / "study")]
     tasks = [f"STHybridDemoRetrieval{x}" for x in ("Mono", "Cross", "Multi")]
     command = [sys.executable, script, "run", *shared, "--data", str(tmp_path / "data")]
-    command += ["--methods", "X-Y", "Hybrid", "--seeds", "0", "1", "--steps", "3"]
+    command += ["--methods", "X-Y", "Hybrid", "--seeds", "1", "--steps", "3"]
     command += ["--batch-size", "16", "--dimensions", "8", "--vocabulary", "200"]
     command += ["--tasks", *tasks, "--processes", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -85,7 +89,7 @@ def test_the_study_runs_goes_on_and_reports(tmp_path: Path) -> None:
             command, env=environment, capture_output=True, text=True, timeout=280, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert len(list(runs.glob("static-*.json"))) == 4, done.stderr
+        assert len(list(runs.glob("static-*.json"))) == 2, done.stderr
         assert kept is None or kept.stat().st_mtime_ns == written
     report = subprocess.run(
         [sys.executable, script, "report", *shared],
@@ -97,4 +101,4 @@ def test_the_study_runs_goes_on_and_reports(tmp_path: Path) -> None:
     ).stdout
     assert report.count("| X-Y | 1 |") == 1
     assert "Hybrid less each other" in report
-    assert "which cannot fall below 0.500 here" in report
+    assert "which cannot fall below 1.000 here" in report

@@ -80,7 +80,8 @@ def test_cached_gradients_equal_plain_ones(
     assert value == pytest.approx(expected[0], abs=1e-5)
     assert gradients.keys() == expected[1].keys()
     for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, expected[1][name], rtol=0, atol=1e-5)
+        # Sums of 32-bit numbers differ in their last bits with the number of threads.
+        torch.testing.assert_close(gradient, expected[1][name], rtol=1e-5, atol=1e-5)
     assert max(float(g.abs().max()) for g in gradients.values()) > 1e-2
 
 
