@@ -85,6 +85,16 @@ class ListedSearch(AbsTaskRetrieval):
     def _tie_and_bias_scores(self, ranks: Ranks) -> dict[str, float]:
         """Scores from the ranks over the whole pool that mteb does not know."""
 
+    def _bias_of_lists(
+        self,
+        run: Mapping[str, Mapping[str, float]],
+        qrels: Mapping[str, Mapping[str, int]],
+        ranks: Ranks,
+        hf_subset: str,
+    ) -> dict[str, float]:
+        """Further measures of bias of lists that cover the pool."""
+        return {}
+
     def _evaluate_lists(
         self,
         model: MTEBModels,
@@ -208,7 +218,11 @@ class ListedSearch(AbsTaskRetrieval):
             name = f"map_at_{self._top_k}"
             return {} if self._top_k in self.k_values else {name: mean_precision(results, qrels)}
         ranks = ranks_of_run(results, qrels, pool_size)
-        return {"map": mean_precision(results, qrels), **self._tie_and_bias_scores(ranks)}
+        return {
+            "map": mean_precision(results, qrels),
+            **self._tie_and_bias_scores(ranks),
+            **self._bias_of_lists(results, qrels, ranks, hf_subset),
+        }
 
     def _add_main_score(self, scores: ScoresDict) -> None:
         # Lists that were cut, or were another model's to begin with, have no full-depth map.

@@ -14,13 +14,14 @@ them:
   return lists and for rerankers, there is no ``map``: ``map_at_<depth>`` is the main score.
 * ``tied_share``: the share of relevant passages with the same score as another passage.
 * In multi, ``rank_distance``, ``rank_distance_of_chance`` and ``rank_distance_queries``
-  (:func:`st_hybrid.bias.rank_distance`).
+  (:func:`st_hybrid.bias.rank_distance`), and for encoders :mod:`mteb_tasks.bias_scores`.
 """
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -28,10 +29,12 @@ from datasets import Dataset
 from mteb.models import EncoderProtocol, SearchProtocol
 from mteb.timing import TimingStack
 
+from mteb_tasks.bias_scores import LIST_DEPTH
 from mteb_tasks.collection import Collection, Texts
-from mteb_tasks.counted_search import search_by_counting
+from mteb_tasks.counted_search import CountedSearch, search_by_counting, search_lists
 from mteb_tasks.encodings import Scope, TextEncoder
 from mteb_tasks.listed_search import ListedSearch, predicted_passages
+from mteb_tasks.multi_bias import MultiBias, bias_of_run
 from mteb_tasks.processes import launched_processes
 from mteb_tasks.scores import mteb_scores, pair_counts
 from mteb_tasks.subsets import (
@@ -41,7 +44,7 @@ from mteb_tasks.subsets import (
     eval_languages,
     subset_languages,
 )
-from st_hybrid.bias import rank_distance
+from st_hybrid.bias import RankedLists, rank_distance
 from st_hybrid.ranking import Ranks
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class MultilingualRetrieval(ListedSearch):
         super().__init__(*args, **kwargs)
         # The datasets that load_data built, to notice when somebody put others in their place.
         self._loaded: dict[str, tuple[Dataset, Dataset]] = {}
+        self._multi_bias = MultiBias()
 
     @classmethod
     @abstractmethod
@@ -127,6 +131,7 @@ class MultilingualRetrieval(ListedSearch):
         """Let go of the datasets."""
         super().unload_data()
         self._loaded = {}
+        self._multi_bias = MultiBias()
 
     def _subset_languages(self) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Query and passage languages of the selected subsets."""
@@ -213,13 +218,54 @@ class MultilingualRetrieval(ListedSearch):
         )
         if prediction_folder and found.lists is not None:
             self._predictions(prediction_folder, model).add(hf_subset, hf_split, found.lists)
+        search = functools.partial(
+            search_lists,
+            model,
+            encoder,
+            passages=passages,
+            n_best=LIST_DEPTH,
+            timer=timer,
+            task_name=self.metadata.name,
+            hf_split=hf_split,
+            hf_subset=hf_subset,
+        )
+        way = f"{hf_split} {encode_kwargs}"
+        bias = self._bias_scores(model, way, hf_subset, encoder.scope, queries, found, search)
         with timer("Scoring", split=hf_split, subset=hf_subset):
             return {
                 **mteb_scores(found.ranks, self.k_values),
                 "ranking_depth": found.ranks.pool_size,
                 **pair_counts(data_split),
                 **self._tie_and_bias_scores(found.ranks),
+                **bias,
             }
+
+    def _bias_scores(
+        self,
+        model: EncoderProtocol,
+        way: str,
+        hf_subset: str,
+        scope: Scope,
+        queries: Texts,
+        found: CountedSearch,
+        search: Callable[[Texts], RankedLists],
+    ) -> dict[str, float]:
+        """In multi the measures of bias beside rank distance."""
+        if self.setting != "multi":
+            return {}
+        query_language, passage_languages = self._subset_languages()[hf_subset]
+        return self._multi_bias.scores(
+            model,
+            way,
+            self.load_collection(),
+            query_language,
+            passage_languages,
+            queries,
+            found,
+            search,
+            answerable=scope != "text",
+            compare=scope != "task",  # else the pool would be encoded anew for every language
+        )
 
     def _texts(
         self, scope: Scope, hf_subset: str, data_split: RetrievalSplitData
@@ -231,6 +277,19 @@ class MultilingualRetrieval(ListedSearch):
             passages = [collection.passages[language] for language in passage_languages]
             return collection.queries[query_language], passages
         return as_texts(data_split["queries"]), [as_texts(data_split["corpus"])]
+
+    def _bias_of_lists(
+        self,
+        run: Mapping[str, Mapping[str, float]],
+        qrels: Mapping[str, Mapping[str, int]],
+        ranks: Ranks,
+        hf_subset: str,
+    ) -> dict[str, float]:
+        if self.setting != "multi":
+            return {}
+        return bias_of_run(
+            run, qrels, ranks, self.load_collection(), *self._subset_languages()[hf_subset]
+        )
 
     def _tie_and_bias_scores(self, ranks: Ranks) -> dict[str, float]:
         scores = {"tied_share": ranks.tied_share}

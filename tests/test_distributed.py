@@ -1,7 +1,8 @@
 """Real processes: what the devices see, what a kill leaves, and losses gathered across devices.
 
 ``tests/distributed/run.py`` is launched by torchrun and accelerate (gloo, on the CPU) and writes
-down what every process saw; here it is compared.
+down what every process saw; here it is compared. Runs that resume are forked processes with the
+environment that torchrun gives.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib.util
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import forking
 import pytest
 import torch
 
@@ -75,29 +78,47 @@ def launch(launcher: tuple[str, ...], out: Path, *scenes: str, killed: bool = Fa
         assert done.returncode == 0, done.stderr
 
 
-def killed_twice(launcher: tuple[str, ...], out: Path, *scenes: str) -> None:
-    """A run killed in epoch 0, resumed, killed in epoch 1, resumed; after any other scenes.
+def fork(out: Path, devices: int, *scenes: str, killed: bool = False) -> None:
+    """Run the script in new processes, several of them as if launched on as many machines."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if devices > 1:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = str(found.getsockname()[1])
+        environment |= {"WORLD_SIZE": str(devices), "MASTER_ADDR": "127.0.0.1"}
+        environment |= {"MASTER_PORT": port, "LOCAL_WORLD_SIZE": str(devices)}
+    command = [FOLDER / "run.py", out, *scenes]
+    ranks = [{"RANK": str(x), "LOCAL_RANK": str(x)} if devices > 1 else {} for x in range(devices)]
+    processes = [forking.Forked(command, environment | rank) for rank in ranks]
+    for done in [process.wait(140) for process in processes]:
+        assert done.returncode == (-9 if killed else 0), done.stderr
+
+
+def resume_twice(out: Path, devices: int) -> None:
+    """Resume a run that was killed in epoch 0, kill it in epoch 1, resume it to its end.
 
     Checkpoints come every ten steps: the second start begins after step 10, the third after 70.
     """
-    launch(launcher, out, *scenes, "killed:17", killed=True)
-    launch(launcher, out, "resumed:77", killed=True)
-    launch(launcher, out, "resumed")
+    fork(out, devices, "resumed:77", killed=True)
+    fork(out, devices, "resumed")
 
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    """One process."""
+    """One process without a launcher."""
     out = tmp_path_factory.mktemp("one")
-    killed_twice((sys.executable,), out, "batches", "reference")
+    fork(out, 1, "batches", "reference", "killed:17", killed=True)
+    resume_twice(out, 1)
     return Launched(out, 1)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    """Two processes of torchrun."""
+    """Two processes of torchrun, that which was killed going on in two that were forked."""
     out = tmp_path_factory.mktemp("two")
-    killed_twice((*TORCHRUN, "2"), out, "batches", "losses", "reference", "forgetful:70")
+    scenes = ("batches", "losses", "reference", "forgetful:70", "killed:17")
+    launch((*TORCHRUN, "2"), out, *scenes, killed=True)
+    resume_twice(out, 2)
     return Launched(out, 2)
 
 

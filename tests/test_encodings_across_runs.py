@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import forking
 import mteb
 import numpy as np
 import pytest
@@ -257,18 +256,13 @@ print(encoder_for(model).queries(TEXTS).sum())
 
 
 @pytest.mark.slow
-def test_another_process_finds_them(folder: Path) -> None:
+def test_another_process_finds_them(folder: Path, tmp_path: Path) -> None:
     """A model of mteb's registry is encoded in one process and read in another."""
+    (tmp_path / "script.py").write_text(_ANOTHER_PROCESS, encoding="utf-8")
     sums = []
     for encoding in ("allowed", "forbidden"):
-        done = subprocess.run(
-            [sys.executable, "-c", _ANOTHER_PROCESS, str(Path(__file__).parent), encoding],
-            env={**os.environ, FOLDER_VARIABLE: str(folder)},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        command = [tmp_path / "script.py", Path(__file__).parent, encoding]
+        done = forking.run(command, {**os.environ, FOLDER_VARIABLE: str(folder)})
         assert done.returncode == 0, done.stderr
         sums.append(done.stdout.strip().splitlines()[-1])
     assert sums[0] == sums[1]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import lzma
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forking
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
@@ -49,16 +48,11 @@ def _pack(path: Path, lines: list[str]) -> None:
 def test_train_hybrid_trains_and_saves(tmp_path: Path, trainer: str, alpha: str) -> None:
     """Both trainers leave a plain static encoder with its prompts, and a tokenizer to share."""
     write_tables(tmp_path / "data")
-    command = [sys.executable, str(ROOT / "examples" / "train_hybrid.py")]
+    command = [str(ROOT / "examples" / "train_hybrid.py")]
     command += ["--data", str(tmp_path / "data"), "--output", str(tmp_path / "model")]
     command += ["--trainer", trainer, "--alpha", alpha, "--steps", "4", "--batch-size", "16"]
-    done = subprocess.run(
-        [*command, "--vocabulary", "200", "--dimensions", "8"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
+    command += ["--vocabulary", "200", "--dimensions", "8"]
+    done = forking.run(command, {**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     model = SentenceTransformer(str(tmp_path / "model"))
     assert model.prompts == {"query": "Query: ", "document": "Passage: "}
@@ -77,7 +71,7 @@ def test_the_study_runs_goes_on_and_reports(tmp_path: Path) -> None:
     script = str(ROOT / "examples" / "study.py")
     shared = ["--output", str(tmp_path / "study")]
     tasks = [f"STHybridDemoRetrieval{x}" for x in ("Mono", "Cross", "Multi")]
-    command = [sys.executable, script, "run", *shared, "--data", str(tmp_path / "data")]
+    command = [script, "run", *shared, "--data", str(tmp_path / "data")]
     command += ["--methods", "X-Y", "Hybrid", "--seeds", "1", "--steps", "3"]
     command += ["--batch-size", "16", "--dimensions", "8", "--vocabulary", "200"]
     command += ["--tasks", *tasks, "--processes", "2"]
@@ -85,20 +79,11 @@ def test_the_study_runs_goes_on_and_reports(tmp_path: Path) -> None:
     runs = tmp_path / "study" / "runs"
     for kept in (None, runs / "static-X-Y-1.json"):
         written = kept.stat().st_mtime_ns if kept else 0
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=280, check=False
-        )
+        done = forking.run(command, environment)
         assert done.returncode == 0, done.stderr
         assert len(list(runs.glob("static-*.json"))) == 2, done.stderr
         assert kept is None or kept.stat().st_mtime_ns == written
-    report = subprocess.run(
-        [sys.executable, script, "report", *shared],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
+    report = forking.run([script, "report", *shared], environment).stdout
     assert report.count("| X-Y | 1 |") == 2  # one seed in the means, and seed 1 by itself
     assert "Hybrid less each other" in report
     assert "which cannot fall below 1.000 here" in report

@@ -1,7 +1,7 @@
 """Evaluations by several processes: the same results, one writer, and no hang when one is lost.
 
 ``tests/distributed/evaluating.py`` runs in real processes (gloo, on the CPU), launched by torchrun,
-by accelerate, or by hand as on several machines.
+by accelerate, or by hand as on several machines, those forked (``tests/helpers/forking.py``).
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import forking
 import pytest
 
 SCRIPT = Path(__file__).parent / "distributed" / "evaluating.py"
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 ACCELERATE = (sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0")
 LAUNCHERS = {
-    0: (sys.executable,),
-    1: (*TORCHRUN, "1"),
     2: (*ACCELERATE, "--multi_gpu", "--num_processes", "2"),  # which means several processes
     4: (*TORCHRUN, "4"),
 }
@@ -40,8 +39,14 @@ def environment(**variables: str) -> dict[str, str]:
 def outs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """What one process without a launcher and 1, 2 and 4 launched ones wrote."""
     folder = tmp_path_factory.mktemp("evaluations")
-    for size, launcher in LAUNCHERS.items():
+    sizes = (0, 1, 2, 4)
+    for size in sizes:
         (folder / str(size)).mkdir()
+    done = forking.run([SCRIPT, folder / "0", "kinds"], environment())
+    assert done.returncode == 0, done.stderr
+    ((code, errors),) = launch_by_hand(folder / "1", "kinds", size=1)
+    assert code == 0, errors
+    for size, launcher in LAUNCHERS.items():
         done = subprocess.run(
             [*launcher, str(SCRIPT), str(folder / str(size)), "kinds"],
             capture_output=True,
@@ -51,7 +56,7 @@ def outs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-    return {size: folder / str(size) for size in LAUNCHERS}
+    return {size: folder / str(size) for size in sizes}
 
 
 def written(out: Path, name: str, rank: int = 0) -> Any:
@@ -101,29 +106,24 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def launch_by_hand(out: Path, scene: str, **variables: str) -> list[tuple[int, str]]:
-    """Two processes without anybody to watch them; exit code and errors of each."""
-    port = str(free_port())
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(out), scene],
-            env=environment(
-                RANK=rank,
-                WORLD_SIZE="2",
-                MASTER_ADDR="127.0.0.1",
-                MASTER_PORT=port,
-                **variables,
-            ),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
+def launch_by_hand(
+    out: Path, scene: str, size: int = 2, started: int | None = None, **variables: str
+) -> list[tuple[int, str]]:
+    """Processes without anybody to watch them; exit code and errors of each that was started."""
+    launched = {
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+        **variables,
+    }
+    processes = [
+        forking.Forked([SCRIPT, out, scene], environment(RANK=str(rank), **launched))
+        for rank in range(size if started is None else started)
     ]
     try:
-        return [(x.wait(), errors) for x in started for errors in [x.communicate(timeout=200)[1]]]
+        return [(x.returncode, x.stderr) for x in [y.wait(200) for y in processes]]
     finally:
-        for process in started:
+        for process in processes:
             process.kill()
 
 
@@ -141,10 +141,10 @@ def test_a_dead_process_ends_the_run(tmp_path: Path, dead: int) -> None:
 def test_a_process_that_hangs_ends_the_run(tmp_path: Path) -> None:
     """One that does not answer is waited for as long as ST_HYBRID_TIMEOUT says, not for ever."""
     (code, errors), (other_code, other_errors) = launch_by_hand(
-        tmp_path, "hangs", ST_HYBRID_TIMEOUT="15"
+        tmp_path, "hangs", ST_HYBRID_TIMEOUT="8"
     )
     assert (code, other_code) == (1, 1)
-    assert "has not answered for 15 seconds" in errors
+    assert "has not answered for 8 seconds" in errors
     assert "process 1 of 2 has lost contact with the others" in other_errors
 
 
@@ -170,32 +170,33 @@ def test_processes_that_evaluate_different_things_are_refused(tmp_path: Path) ->
 
 def test_one_process_alone(outs: dict[int, Path], tmp_path: Path) -> None:
     """A process that waits in vain says how to evaluate alone, and then does."""
-    code, errors = launch_by_hand(tmp_path, "alone", ST_HYBRID_TIMEOUT="5")[0]
+    ((code, errors),) = launch_by_hand(tmp_path, "alone", started=1, ST_HYBRID_TIMEOUT="5")
     assert code == 1
     assert "If this one alone is to, set ST_HYBRID_DISTRIBUTED=0" in errors
-    launched = launch_by_hand(tmp_path, "alone", ST_HYBRID_DISTRIBUTED="0")
-    assert [code for code, _ in launched] == [0, 0]
+    ((code, errors),) = launch_by_hand(tmp_path, "alone", started=1, ST_HYBRID_DISTRIBUTED="0")
+    assert code == 0, errors
     assert written(tmp_path, "alone") == written(outs[0], "static")
 
 
 def test_mtebs_own_command(tmp_path: Path, shared_data: Path) -> None:
     """``mteb run``, launched twice over by torchrun, writes the file that it writes alone."""
     stored = []
-    for number, launcher in enumerate(((sys.executable,), (*TORCHRUN, "2"))):
-        done = subprocess.run(
-            [
-                *(*launcher, "-m", "mteb_tasks", "run", "-m", "mteb/baseline-random-encoder"),
-                *("-t", "XQuADRetrievalMono", "-l", "ell", "--output-folder", str(number)),
-            ],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            env=environment(ST_HYBRID_DATA=str(shared_data)),
-            check=False,
-        )
+    command = ["-m", "mteb_tasks", "run", "-m", "mteb/baseline-random-encoder"]
+    command += ["-t", "XQuADRetrievalMono", "-l", "ell", "--output-folder"]
+    variables = environment(ST_HYBRID_DATA=str(shared_data))
+    alone = forking.run([*command, "alone"], variables, tmp_path)
+    launched = subprocess.run(
+        [*TORCHRUN, "2", *command, "launched"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=variables,
+        check=False,
+    )
+    for name, done in (("alone", alone), ("launched", launched)):
         assert done.returncode == 0, done.stderr
-        (file,) = (tmp_path / str(number)).rglob("XQuADRetrievalMono.json")
+        (file,) = (tmp_path / name).rglob("XQuADRetrievalMono.json")
         stored.append(json.loads(file.read_text(encoding="utf-8"))["scores"])
     assert stored[0] == stored[1]
 

@@ -43,6 +43,9 @@ _PAPER: Final[dict[str, Sequence[Setting]]] = {
     "recall_at_1": ("mono", "cross"),
     "recall_at_10": _MULTI_ONLY,
     "rank_distance": _MULTI_ONLY,
+    "tlr_at_10": _MULTI_ONLY,
+    "same_language_share_at_10": _MULTI_ONLY,
+    "mrc_at_10": _MULTI_ONLY,
     "retention": ("mono", "cross", "multi"),
 }
 _MIRACL: Final[dict[str, Sequence[Setting]]] = {
@@ -176,7 +179,7 @@ def _key(metric: Metric, setting: Setting) -> str:
 
 def _plain(name: str, metric: Metric, setting: Setting, cut: str) -> Computed:
     key = _key(metric, setting)
-    bias = metric.name.startswith("rank_distance")
+    bias = metric.name.startswith("rank_distance") or not metric.ranked
     meaning = (
         f"{metric.meaning}, averaged over queries, then over query languages."
         if bias
@@ -195,6 +198,7 @@ def _plain(name: str, metric: Metric, setting: Setting, cut: str) -> Computed:
             group=name,
             measure=key,
             meaning=meaning,
+            ranked=metric.ranked,
         ),
         lambda subsets, _: macro(metric, subsets.get(setting, ())),
         lambda subsets: interval(metric, subsets.get(setting, ())),

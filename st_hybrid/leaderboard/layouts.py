@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from st_hybrid.leaderboard.directions import Order, language_of, pair_of
 from st_hybrid.leaderboard.files import NOT_OURS, UnusableError, is_known
-from st_hybrid.leaderboard.measures import QUALITY, is_kept
+from st_hybrid.leaderboard.measures import bounds, is_kept
 from st_hybrid.leaderboard.scores import Setting, SubsetScores
 from st_hybrid.leaderboard.sets import set_of
 
@@ -24,7 +24,6 @@ __all__ = ["Parsed", "parse_result"]
 
 _NOT_JSON: Final = "not valid JSON: broken or cut short"
 _NO_METRIC: Final = "no subset of it has a metric that a leaderboard shows"
-_HIGHEST: Final = 1e12
 
 # Subsets that mteb renamed.
 _RENAMED: Final = {("XPQARetrieval", "fr"): "fra-fra"}
@@ -193,11 +192,11 @@ def _numbers(subset: str, metrics: Mapping[str, Any]) -> dict[str, float]:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and value != value:
             continue
-        highest = 1.0 if key in QUALITY else _HIGHEST
-        if not number or not 0 <= value <= highest:
+        lowest, highest = bounds(key)
+        if not number or not lowest <= value <= highest:
             raise UnusableError(
-                f"subset {reprlib.repr(subset)}: {key} is {reprlib.repr(value)}, allowed are 0 to "
-                f"{highest:g}"
+                f"subset {reprlib.repr(subset)}: {key} is {reprlib.repr(value)}, allowed are "
+                f"{lowest:g} to {highest:g}"
             )
         kept[key] = float(value)
     return kept

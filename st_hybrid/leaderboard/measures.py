@@ -20,7 +20,9 @@ __all__ = [
     "DEFAULT",
     "METRICS",
     "QUALITY",
+    "UNBOUNDED",
     "Metric",
+    "bounds",
     "check_names",
     "is_kept",
     "metrics_in",
@@ -40,6 +42,9 @@ class Metric:
         meaning: One clause for the notes.
         settings: Where it can occur.
         counted_by: The key that says over how many queries a subset's value is a mean.
+        lowest: The least possible value.
+        highest: The greatest.
+        ranked: Whether the best are marked: not where a useless model could be the best.
     """
 
     name: str
@@ -50,6 +55,9 @@ class Metric:
     meaning: str
     settings: tuple[Setting, ...] = SETTINGS
     counted_by: str = "n_queries"
+    lowest: float = 0.0
+    highest: float = 1.0
+    ranked: bool = True
 
 
 def _recall(k: int) -> Metric:
@@ -64,6 +72,24 @@ def _recall(k: int) -> Metric:
 
 
 _MULTI: Final[tuple[Setting, ...]] = ("multi",)
+UNBOUNDED: Final = 1e12
+"""The greatest value of metrics that have no bound; beyond it a file is taken for broken."""
+
+
+def _bias(
+    name: str,
+    unit: str,
+    better: Better,
+    meaning: str,
+    lowest: float = 0.0,
+    highest: float = 1.0,
+    digits: int = 3,
+) -> Metric:
+    """A measure of bias, which says nothing of quality: the best are not marked."""
+    bounds = {"lowest": lowest, "highest": highest}
+    return Metric(name, (name,), unit, better, digits, meaning, _MULTI, **bounds, ranked=False)
+
+
 _DISTANCE: Final = (
     "ranks between the first and the last relevant passage in the pool of all languages"
 )
@@ -100,7 +126,7 @@ _KNOWN: Final = (
     ),
     Metric(
         "rank_distance", ("rank_distance",), "rank distance", "lower", 1, _DISTANCE, _MULTI,
-        "rank_distance_queries",
+        "rank_distance_queries", highest=UNBOUNDED,
     ),
     Metric(
         "rank_distance_of_chance",
@@ -111,6 +137,39 @@ _KNOWN: Final = (
         "rank distance as a share of what a random ranking has",
         _MULTI,
         "rank_distance_queries",
+        highest=UNBOUNDED,
+    ),
+    _bias("tlr_at_10", "TLR@10", "higher", "recall of passages in other languages, top 10"),
+    _bias("tlr_at_100", "TLR@100", "higher", "the same, top 100"),
+    _bias(
+        "complete_at_20",
+        "Complete@20",
+        "higher",
+        "share of the queries whose answers are all in the top 20",
+    ),
+    _bias("complete_at_100", "Complete@100", "higher", "the same, top 100"),
+    _bias("max_at_r", "Max@R", "higher", "how early the last answer comes, 0 to 100", 0, 100, 1),
+    _bias(
+        "same_language_share_at_10",
+        "own share@10",
+        "neither",
+        "share of the query's own language in the top 10; an even one is 1 in so many languages",
+    ),
+    _bias(
+        "cell_gap",
+        "own less other",
+        "lower",
+        "mAP of the own language's answers less that of the others'",
+        -1,
+    ),
+    _bias(
+        "mrc_at_10",
+        "MRC@10",
+        "higher",
+        "rank correlation with the question in other languages, -100 to 100",
+        -100,
+        100,
+        1,
     ),
     Metric(
         "retention",
@@ -134,10 +193,11 @@ METRICS: Final = {metric.name: metric for metric in _KNOWN}
 """All metrics with a fixed name. :func:`metrics_in` adds rank distances of some languages alone."""
 
 QUALITY: Final = frozenset(
-    key for metric in _KNOWN for key in metric.keys if not key.startswith("rank_distance")
+    key for metric in _KNOWN if metric.ranked and metric.highest == 1 for key in metric.keys
 )
-"""Keys whose values are in 0..1."""
+"""Keys of the metrics of quality, from 0 to 1."""
 
+_SHARE: Final = re.compile(r"(?:language_share_at_10|cell_map)_[a-z]{2,3}(?:-[A-Z][a-z]{3})?")
 _SOME_LANGUAGES: Final = re.compile(r"rank_distance(_of_chance)?_(\d{1,3})_languages")
 _LIMIT: Final = re.compile(r"(.+)_(low|high)")
 _COUNTS: Final = re.compile(r"n_queries|rank_distance_queries(?:_\d{1,3}_languages)?")
@@ -174,13 +234,23 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
 @functools.cache
 def is_kept(key: str) -> bool:
     """Whether a key of a result file is of use: a metric, its limits, or a number of queries."""
-    if key in _KEYS or _COUNTS.fullmatch(key) or _SOME_LANGUAGES.fullmatch(key):
+    if key in _BY_KEY or any(x.fullmatch(key) for x in (_COUNTS, _SOME_LANGUAGES, _SHARE)):
         return True
     limit = _LIMIT.fullmatch(key)
-    return limit is not None and limit[1] in _KEYS
+    return limit is not None and limit[1] in _BY_KEY
 
 
-_KEYS: Final = frozenset(key for metric in _KNOWN for key in metric.keys)
+@functools.cache
+def bounds(key: str) -> tuple[float, float]:
+    """The least and the greatest value that a key of a result file can have."""
+    limit = _LIMIT.fullmatch(key)
+    metric = _BY_KEY.get(key) or _BY_KEY.get(limit[1] if limit else "")
+    if metric is not None:
+        return metric.lowest, metric.highest
+    return 0.0, 1.0 if _SHARE.fullmatch(key) else UNBOUNDED
+
+
+_BY_KEY: Final = {key: metric for metric in _KNOWN for key in metric.keys}
 
 
 def metrics_in(keys: Iterable[str]) -> list[Metric]:
@@ -209,6 +279,7 @@ def metrics_in(keys: Iterable[str]) -> list[Metric]:
                     f"{base.meaning}, over the questions that exist in {some[2]} languages",
                     base.settings,
                     f"rank_distance_queries_{some[2]}_languages",
+                    highest=UNBOUNDED,
                 )
             )
     return found

@@ -197,7 +197,7 @@ class Failing(Counting):
                 os._exit(3)
             if self.how == "fails":
                 raise RuntimeError("out of memory, say")
-            time.sleep(25)
+            time.sleep(16)
         return super().encode(inputs, **kwargs)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forking
 import pytest
 from click.testing import CliRunner
 
@@ -33,16 +34,17 @@ def documented() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line]
 
 
+Run = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
 @pytest.fixture
-def bash(
-    hub_copy: Path, datasets_cache: Path, tmp_path: Path
-) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Runs a command in an empty folder with the made-up data, offline."""
+def environment(hub_copy: Path, datasets_cache: Path, tmp_path: Path) -> dict[str, str]:
+    """The variables of an offline machine with the made-up data."""
     try:
         importlib.metadata.version("st-hybrid")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("st-hybrid is not installed in this environment: use make test")
-    environment = {
+    return {
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "HF_HUB_OFFLINE": "1",
@@ -52,6 +54,11 @@ def bash(
         "COLUMNS": "2000",
     }
 
+
+@pytest.fixture
+def bash(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Runs a command in an empty folder."""
+
     def run(command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-c", command],
@@ -60,6 +67,24 @@ def bash(
             capture_output=True,
             text=True,
             timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def fork(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Runs a command's own script in a forked process, which has torch and mteb loaded."""
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.split(command)
+        is_variable = [bool(re.match(r"[A-Z_]+=", word)) for word in words]
+        variables = [word for word, given in zip(words, is_variable, strict=True) if given]
+        program, *arguments = words[len(variables) :]
+        return forking.run(
+            [Path(sys.executable).parent / program, *arguments],
+            environment | dict(word.split("=", 1) for word in variables),
+            tmp_path,
         )
 
     return run
@@ -89,7 +114,8 @@ def invoke(command: str, model: Path, *more: str) -> str:
 @pytest.mark.usefixtures("data")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_documented_commands(
-    bash: Callable[[str], subprocess.CompletedProcess[str]],
+    bash: Run,
+    fork: Run,
     made: dict[str, Any],
     translator: Path,
     other_translator: Path,
@@ -103,7 +129,7 @@ def test_the_documented_commands(
     source = Path("queries/de.tsv").read_text(encoding="utf-8").splitlines()
     assert source == ["id\tde", *(f"{x}\t{text}" for x, text in made["de"].queries.items())]
 
-    without = bash(cross)
+    without = fork(cross)
     assert without.returncode != 0
     output = without.stderr + without.stdout
     assert "MissingTranslationError" in output
@@ -129,7 +155,7 @@ def test_the_documented_commands(
     for command in (away, back):
         invoke(command, other_translator, *quick, "--max-new-tokens", "6", "--overwrite")
     assert before["en-de"]["query_sha256"] != digest("queries/de/en.tsv")
-    done = bash(cross)
+    done = fork(cross)
     assert done.returncode == 0, done.stderr
     assert "2 subsets are of other queries" in done.stderr + done.stdout
     scores = result_of(Path("results"), TASKS[1])
@@ -138,7 +164,7 @@ def test_the_documented_commands(
         assert scores[name]["translation"][0]["sha256"] == digest("queries/de/en.tsv")
     assert scores["sw-sw"] == before["sw-sw"]
 
-    done = bash(pooled)
+    done = fork(pooled)
     assert done.returncode == 0, done.stderr
     assert "already exist in cache" in done.stderr + done.stdout
 

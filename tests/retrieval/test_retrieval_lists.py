@@ -35,20 +35,23 @@ def test_models_that_search_by_themselves_cover_the_pool() -> None:
     searcher: Any = mteb.get_model("mteb/baseline-random-colbert")
     cross, multi = evaluate(searcher, SmallCross(), SmallMulti())
     encoded = evaluate(static_model(), SmallMulti())[0]
-    assert multi["en"].keys() == encoded["en"].keys()
+    consistency = {"mrc_at_10", "mrc_pairs"}  # needs the other languages' lists
+    assert multi["en"].keys() == encoded["en"].keys() - consistency
     assert multi["en"]["ranking_depth"] == 240
     assert round(cross["en-de"]["map"], 5) == cross["en-de"]["map_at_1000"]
     assert multi["en"]["rank_distance_of_chance"] == pytest.approx(1, abs=0.25)
 
 
 def test_an_encoder_that_searches_agrees_with_counting() -> None:
-    """A search with full lists and counting give the same scores, bias included."""
+    """A search with full lists and counting give the same scores, most of bias included."""
     encoder: Any = mteb.get_model("mteb/baseline-random-encoder")
     counted = evaluate(encoder, SmallMulti())[0]
     searched = evaluate(SearchEncoderWrapper(encoder), SmallMulti())[0]
     for subset, scores in counted.items():
-        assert searched[subset].keys() == scores.keys()
+        assert scores.keys() - searched[subset].keys() == {"mrc_at_10", "mrc_pairs"}
         for name, value in scores.items():
+            if name not in searched[subset]:
+                continue
             expected = value if isinstance(value, (str, list)) else pytest.approx(value, abs=1e-9)
             assert searched[subset][name] == expected, (subset, name)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forking
 import mteb
 import numpy as np
 import pytest
@@ -97,8 +96,9 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     """Subsets with scores are not evaluated again; scores and lists end as in one go."""
     killed = tmp_path / "killed"
     folders = (killed, tmp_path / "whole")
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(killed)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    script = tmp_path / "script.py"
+    script.write_text(KILLED, encoding="utf-8")
+    done = forking.run([script, Path(__file__).parent, killed])
     assert done.returncode == -9, done.stderr
     (file,) = killed.rglob("SmallCross.json")
     assert len(json.loads(file.read_text())["scores"]["test"]) == 3
