@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from st_hybrid.leaderboard.options import NEWEST, Options
+from st_hybrid.leaderboard.query_files import separate
 from st_hybrid.leaderboard.scores import ModelInfo, Skipped, SubsetScores, TaskScores
 from st_hybrid.leaderboard.sets import set_position
 
@@ -68,7 +69,7 @@ def choose(scores: Sequence[TaskScores], options: Options) -> Results:
     """
     skipped: list[Skipped] = []
     kept = _of_tasks(_of_models(scores, options.models), options.tasks)
-    kept = _of_revisions(kept, options, skipped)
+    kept = separate(_of_revisions(kept, options, skipped))
     splits = _splits(kept)
     found: dict[_Key, dict[str, list[SubsetScores]]] = defaultdict(lambda: defaultdict(list))
     infos: dict[_Key, ModelInfo] = {}

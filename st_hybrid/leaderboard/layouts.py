@@ -131,8 +131,13 @@ def _subsets(task: str, entries: _Entries) -> tuple[SubsetScores, ...]:
         if place is not None and values:
             # The same subset has one name in all versions, where that is not taken.
             same = name if place.name in found else place.name
-            found[same] = SubsetScores(same, *place[1:], values)
+            found[same] = SubsetScores(same, *place[1:], values, _queries(metrics))
     return tuple(found.values())
+
+
+def _queries(metrics: Mapping[str, Any]) -> str:
+    digest = metrics.get("query_sha256")
+    return digest if isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) else ""
 
 
 class _Place(NamedTuple):

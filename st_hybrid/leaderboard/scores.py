@@ -60,6 +60,8 @@ class SubsetScores:
         second: The language that the name has second; ``first`` again where it has one only.
         order: Which of the two is the query's, where that is known.
         values: Metric of the file -> value, each a finite number.
+        queries: The SHA-256 of the file of queries, where the result says it: scores of different
+            ones do not compare.
     """
 
     name: str
@@ -70,6 +72,7 @@ class SubsetScores:
     second: str
     order: Order | None
     values: Mapping[str, float]
+    queries: str = ""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,9 @@ def set_of(task: str) -> tuple[str, Setting | None]:
 
 def title_of(name: str) -> str:
     """Return what a set is called for readers; its key, where it has no title."""
+    name, _, queries = name.partition("@")
+    if queries:
+        return f"{title_of(name)}, translated queries {queries}"
     if name in _TITLES:
         return _TITLES[name]
     for ending, words in _ENDINGS.items():
