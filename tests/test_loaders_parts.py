@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from st_hybrid.corpora import repeated
 from st_hybrid.corpora.loaders import joining, nested
 from st_hybrid.corpora.loaders.joining import first_of_each, join_languages, link, stack_languages
 from st_hybrid.corpora.loaders.spilling import concat_texts
@@ -141,7 +142,7 @@ def test_pairs_are_looked_up_and_each_loss_counted_once(
     findings: list[Finding] = []
     with pytest.MonkeyPatch.context() as patch:
         if collide:
-            patch.setattr(joining, "_MIX", (0, 29))
+            patch.setattr(repeated, "_MIX", (0, 29))
         if expected:
             assert link(names, table, table, findings).tolist() == expected
             assert {x.what: x.count for x in findings} == {k: n for k, n in counts.items() if n}

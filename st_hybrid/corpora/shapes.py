@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from st_hybrid.corpora.codes import is_language, language_codes
 from st_hybrid.corpora.files import read_table
 from st_hybrid.corpora.records import Finding, ParallelData
+from st_hybrid.corpora.repeated import repeated_rows
 from st_hybrid.corpora.texts import ParallelTexts
 
 if TYPE_CHECKING:
@@ -143,13 +144,11 @@ def parallel_pairs(
             f"pairs: none of {len(keep)} names a query and a passage that exist; the first names "
             f"{[column[0].as_py() for column in columns] if len(keep) else 'nothing'}"
         )
-    _, first = np.unique(links, axis=0, return_index=True)
-    if len(first) < len(links):
-        again = np.ones(len(links), dtype=np.bool_)
-        again[first] = False
-        example = queries.id_array[int(links[again.argmax(), 0])].as_py()
-        findings.append(Finding("repeated pair", "pairs", "", int(again.sum()), example))
-        links = links[np.sort(first)]
+    again = repeated_rows(links)
+    if len(again):
+        example = queries.id_array[int(links[again[0], 0])].as_py()
+        findings.append(Finding("repeated pair", "pairs", "", len(again), example))
+        links = np.delete(links, again, axis=0)
     _refuse(findings, strict)
     return links, tuple(findings)
 

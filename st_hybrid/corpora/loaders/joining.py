@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from st_hybrid.corpora.codes import language_code
 from st_hybrid.corpora.loaders.spilling import concat_texts
 from st_hybrid.corpora.records import Finding
+from st_hybrid.corpora.repeated import repeated_rows
 from st_hybrid.corpora.texts import ParallelTexts
 from st_hybrid.languages import UnknownLanguageError
 
@@ -31,7 +32,6 @@ Columns: TypeAlias = tuple[pa.LargeStringArray, pa.LargeStringArray]
 """Ids and texts of one language, as long as one another."""
 
 _LARGE: Final = pa.large_string()
-_MIX: Final = (0x9E3779B97F4A7C15, 29)  # multiplier and shift of a hash of rows
 
 
 def choose_languages(
@@ -212,7 +212,7 @@ def link(
         drop(what, rows[:, place] < 0, column)
     if not keep.all():
         rows = rows[keep]
-    again = _repeated(rows)
+    again = repeated_rows(rows)
     if len(again):
         example = queries.id_array[int(rows[again[0], 0])].as_py()
         findings.append(Finding("repeated pair", "pairs", "", len(again), example))
@@ -223,19 +223,3 @@ def link(
             f"no pair of {len(keep)} names a query and passages that exist: {lost_pairs}"
         )
     return rows
-
-
-def _repeated(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The places of rows that came before. Hashes are sorted, not rows."""
-    multiplier, shift = _MIX
-    keys = np.zeros(len(rows), dtype=np.uint64)
-    for column in rows.T:
-        keys = (keys ^ column.astype(np.uint64)) * np.uint64(multiplier)
-        keys ^= keys >> np.uint64(shift)
-    ordered = np.sort(keys)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(twice):
-        return np.empty(0, dtype=np.int64)
-    some = np.flatnonzero(np.isin(keys, twice))  # equal rows, and perhaps others of equal hash
-    _, first = np.unique(rows[some], axis=0, return_index=True)
-    return np.delete(some, first)
