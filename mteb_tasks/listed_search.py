@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 from mteb.abstasks import AbsTaskRetrieval
 from mteb.models import (
     CrossEncoderProtocol,
@@ -31,6 +32,7 @@ from mteb.models import (
 from mteb_tasks.predictions import PredictionFile, read_lists, run_as_json
 from mteb_tasks.processes import launched_processes
 from mteb_tasks.scores import mean_precision, pair_counts
+from st_hybrid.bias import RunRanks
 from st_hybrid.ranking import Ranks, ranks_of_run
 
 if TYPE_CHECKING:
@@ -217,7 +219,7 @@ class ListedSearch(AbsTaskRetrieval):
         if self._reranks or self._top_k < pool_size:
             name = f"map_at_{self._top_k}"
             return {} if self._top_k in self.k_values else {name: mean_precision(results, qrels)}
-        ranks = ranks_of_run(results, qrels, pool_size)
+        ranks = _ranks_in(results, qrels, pool_size)
         return {
             "map": mean_precision(results, qrels),
             **self._tie_and_bias_scores(ranks),
@@ -250,6 +252,20 @@ class ListedSearch(AbsTaskRetrieval):
         meta, path = model.mteb_model_meta, self._predictions_path(folder)
         key = path, meta.name, meta.revision
         return self._prediction_files.setdefault(key, PredictionFile(*key))
+
+
+def _ranks_in(
+    run: Mapping[str, Mapping[str, float]], qrels: Mapping[str, Mapping[str, int]], pool_size: int
+) -> RunRanks:
+    """Ranks that know what the lists leave out: that lies apart as by chance, and is no tie."""
+    ranks = ranks_of_run(run, qrels, pool_size)
+    retrieved = [
+        passage in run.get(query, {})
+        for query, judged in qrels.items()
+        for passage, grade in judged.items()
+        if grade > 0
+    ]
+    return RunRanks(**vars(ranks), retrieved=np.array(retrieved, dtype=np.bool_))
 
 
 class _CompleteSearch:

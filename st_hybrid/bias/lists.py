@@ -36,6 +36,11 @@ class RunRanks(Ranks):
         """The share of the relevant passages that were not retrieved, 0 to 1."""
         return float((~self.retrieved).mean()) if len(self.retrieved) else 0.0
 
+    @property
+    def tied_share(self) -> float:
+        """The share of the relevant passages that are retrieved and tie with another, 0 to 1."""
+        return float((self.retrieved & (self.tied > 0)).mean()) if len(self.tied) else 0.0
+
     def as_trec_eval(self) -> Ranks:
         """The same ranks for quality: what was not retrieved is infinitely far down.
 

@@ -138,3 +138,17 @@ def test_finding_nothing_counts_as_nothing_found(
         # All that is relevant is among the 80, but for the queries without any.
         assert reranked[0]["de-en"]["recall_at_100"] == pytest.approx(2 / 3, abs=1e-5)
     assert np.isclose(found["recall_at_100"], 2 / 3, atol=1e-5)
+
+
+def test_finding_nothing_does_not_look_unbiased() -> None:
+    """What lists leave out lies as far apart as by chance, and is no tie."""
+
+    class Finding(Forgetful):
+        def search(self, queries: Any, **kwargs: Any) -> Any:
+            return {query: {} for query in queries["id"]}
+
+    for scores in evaluate(Finding(), SmallMulti())[0].values():
+        assert scores["map"] == scores["tied_share"] == 0
+        assert scores["rank_distance_of_chance"] == pytest.approx(1)
+        assert scores["tlr_at_100"] == pytest.approx(100 / 240)
+        assert "same_language_share_at_10" not in scores
