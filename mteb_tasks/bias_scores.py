@@ -167,11 +167,10 @@ def _correlations(
     sides = [_take(first, of_first), _take(second, of_second)]
     both = RankedLists(
         np.append(sides[0].offsets, sides[0].offsets[-1] + sides[1].offsets[1:]),
-        *(
-            np.concatenate([getattr(side, name) for side in sides])
-            for name in ("passages", "higher", "tied")
-        ),
-        pool_size=first.pool_size,
+        np.concatenate([side.passages for side in sides]),
+        np.concatenate([side.higher for side in sides]),
+        np.concatenate([side.tied for side in sides]),
+        first.pool_size,
     )
     try:
         found, _ = rank_consistency(both, np.tile(np.arange(len(of_first)), 2), _SHARES_AT)

@@ -153,7 +153,12 @@ def _heads(
         head = sorted(head, key=lambda x: x[0])[:LIST_DEPTH]  # equal scores: by id, descending
         queries += [query] * len(head)
         passages += [number[name] for _, name in head]
-        scores += [-value for value, _ in head]
-    columns = (np.array(x, dtype=np.int64) for x in (queries, passages))
-    single = np.array(scores, dtype=np.float32)
-    return ranked_lists(*columns, single, len(found), len(ids), trec_tie_order(ids))
+        scores += [-float(value) for value, _ in head]
+    return ranked_lists(
+        np.array(queries, dtype=np.int64),
+        np.array(passages, dtype=np.int64),
+        np.array(scores, dtype=np.float32),
+        len(found),
+        len(ids),
+        trec_tie_order(ids),
+    )

@@ -86,8 +86,18 @@ def _bias(
     digits: int = 3,
 ) -> Metric:
     """A measure of bias, which says nothing of quality: the best are not marked."""
-    bounds = {"lowest": lowest, "highest": highest}
-    return Metric(name, (name,), unit, better, digits, meaning, _MULTI, **bounds, ranked=False)
+    return Metric(
+        name,
+        (name,),
+        unit,
+        better,
+        digits,
+        meaning,
+        _MULTI,
+        lowest=lowest,
+        highest=highest,
+        ranked=False,
+    )
 
 
 _DISTANCE: Final = (
