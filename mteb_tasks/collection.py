@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Collection", "Texts"]
 
@@ -37,12 +37,16 @@ class Collection:
         queries: Queries by language code.
         passages: Passages by language code.
         relevant: For each passage language, query id -> passage id -> relevance grade (> 0).
+        clusters: Query id -> what the query was drawn with, such as its paragraph. Statistics treat
+            the queries of a cluster as one observation. A query that is not there is a cluster with
+            its translations alone.
     """
 
     name: str
     queries: Mapping[str, Texts]
     passages: Mapping[str, Texts]
     relevant: Mapping[str, Mapping[str, Mapping[str, int]]]
+    clusters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def languages(self) -> tuple[str, ...]:

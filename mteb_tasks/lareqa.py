@@ -156,7 +156,8 @@ def read_collection(name: str, files: Mapping[str, Path]) -> Collection:
         files: The JSON file of each language, by its short code.
 
     Returns:
-        The collection: queries keep LAReQA's question ids, which the languages share.
+        The collection: queries keep LAReQA's question ids, which the languages share; the clusters
+        are the paragraphs.
 
     Raises:
         LareqaFormatError: If a file is cut off or not in LAReQA's format; the message names the
@@ -167,6 +168,7 @@ def read_collection(name: str, files: Mapping[str, Path]) -> Collection:
     queries: dict[str, Texts] = {}
     passages: dict[str, Texts] = {}
     relevant: dict[str, dict[str, dict[str, int]]] = {}
+    clusters: dict[str, str] = {}
     for language, of_language in paragraphs.items():
         passage_ids: list[str] = []
         relevant[language] = {}
@@ -179,6 +181,7 @@ def read_collection(name: str, files: Mapping[str, Path]) -> Collection:
             passage_ids += ids
             for question in paragraph.questions:
                 relevant[language][question.id] = {ids[question.sentence]: 1}
+                clusters[question.id] = f"p{number:04d}"
         questions = [question for paragraph in of_language for question in paragraph.questions]
         sentences = (sentence for paragraph in of_language for sentence in paragraph.sentences)
         queries[language] = Texts(
@@ -186,7 +189,7 @@ def read_collection(name: str, files: Mapping[str, Path]) -> Collection:
             texts=tuple(question.text for question in questions),
         )
         passages[language] = Texts(ids=tuple(passage_ids), texts=tuple(sentences))
-    return Collection(name=name, queries=queries, passages=passages, relevant=relevant)
+    return Collection(name, queries, passages, relevant, clusters)
 
 
 def _number_paragraphs(

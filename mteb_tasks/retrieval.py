@@ -36,6 +36,7 @@ from mteb_tasks.encodings import Scope, TextEncoder
 from mteb_tasks.listed_search import ListedSearch, predicted_passages
 from mteb_tasks.multi_bias import MultiBias, bias_of_run
 from mteb_tasks.processes import launched_processes
+from mteb_tasks.rank_files import describe_subset, keep_ranks
 from mteb_tasks.scores import mteb_scores, pair_counts
 from mteb_tasks.subsets import (
     Setting,
@@ -218,6 +219,9 @@ class MultilingualRetrieval(ListedSearch):
         )
         if prediction_folder and found.lists is not None:
             self._predictions(prediction_folder, model).add(hf_subset, hf_split, found.lists)
+        self._keep_ranks(
+            model, data_split, hf_split, hf_subset, queries, found.ranks, prediction_folder
+        )
         search = functools.partial(
             search_lists,
             model,
@@ -265,6 +269,30 @@ class MultilingualRetrieval(ListedSearch):
             search,
             answerable=scope != "text",
             compare=scope != "task",  # else the pool would be encoded anew for every language
+        )
+
+    def _keep_ranks(
+        self,
+        model: EncoderProtocol,
+        data_split: RetrievalSplitData,
+        hf_split: str,
+        hf_subset: str,
+        queries: Texts,
+        ranks: Ranks,
+        prediction_folder: Path | None,
+    ) -> None:
+        languages = self._subset_languages()[hf_subset]
+        relevant = data_split["relevant_docs"]
+        keep_ranks(
+            self.metadata,
+            model,
+            setting=self.setting,
+            split=hf_split,
+            subset=hf_subset,
+            describe=lambda: describe_subset(
+                self.load_collection(), *languages, queries, relevant, ranks
+            ),
+            prediction_folder=prediction_folder,
         )
 
     def _texts(
