@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from st_hybrid.leaderboard import FORMATS, Options, build_table, export, read_results, render
+from st_hybrid.leaderboard.html_charts import make_charts
 
 
 @pytest.fixture(scope="session")
@@ -117,10 +118,12 @@ def test_export_refuses_wrong_arguments_before_reading(tmp_path: Path) -> None:
 def test_options_reach_the_table(folders: list[Path]) -> None:
     """What is exported is the rendered table of the options."""
     options = Options(models=("b/1",), breakdown="language")
-    table = build_table(read_results(folders), options)
+    report = read_results(folders)
+    table = build_table(report, options)
     assert {row.model for row in table.rows} == {"b/1"}
     for form in FORMATS:
-        assert export(folders, form, options=options) == render(table, form)
+        charts = make_charts(report, options)
+        assert export(folders, form, options=options) == render(table, form, charts)
 
 
 def test_nothing_is_written_but_the_output(folders: list[Path], tmp_path: Path) -> None:

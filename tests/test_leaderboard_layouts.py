@@ -230,3 +230,14 @@ def test_an_old_file_is_read_as_mteb_reads_it(tmp_path: Path) -> None:
     subsets = {x.name: x.values["ndcg_at_10"] for x in one.splits["test"]}
     assert entries == {"deu-eng": 0.5, "fra-fra": 0.75}
     assert subsets == {"de-en": 0.5, "fr": 0.75}
+
+
+def test_shares_of_the_pooled_task_are_named_one_by_one() -> None:
+    """MIRACL's pooled tasks have a mapping where XQuAD-R's have a key a language."""
+    entry = {"hf_subset": "de", "ndcg_at_10": 0.5, "language_share_at_10": {"de": 0.75, "sw": 0.25}}
+    content = {"task_name": "MIRACLRetrievalPooled", "scores": {"dev": [entry]}}
+    (subset,) = parse(content, "MIRACLRetrievalPooled").splits["dev"]
+    assert subset.values["language_share_at_10_sw"] == 0.25
+    entry["language_share_at_10"] = {"de": 1.5}
+    with pytest.raises(UnusableError, match="language_share_at_10_de is 1.5, allowed are 0 to 1"):
+        parse(content, "MIRACLRetrievalPooled")

@@ -102,7 +102,9 @@ def test_the_wheel_holds_both_packages_their_data_and_the_hook(wheel: Path) -> N
         for path in (ROOT / package).rglob("*")
         if path.is_file() and not {"__pycache__", "autoload"} & set(path.parts)
     }
-    assert {"st_hybrid/leaderboard/page.html", "st_hybrid/py.typed"} <= sources
+    assert {
+        f"st_hybrid/{x}" for x in ("leaderboard/page.html", "leaderboard/page.js", "py.typed")
+    } <= sources
     own = {name for name in names if ".dist-info/" not in name}
     assert own == sources | set(HOOK)
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

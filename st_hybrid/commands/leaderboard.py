@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from st_hybrid.commands import HELP, clear_errors
+from st_hybrid.commands.leaderboard_card import card
+from st_hybrid.commands.leaderboard_diff import diff
+from st_hybrid.commands.leaderboard_plot import plot
 
 __all__ = ["leaderboard"]
 
@@ -18,6 +21,11 @@ _BREAKDOWNS = ("none", "language", "pair")
 @click.group(context_settings=HELP)
 def leaderboard() -> None:
     """Compare models by their result files."""
+
+
+leaderboard.add_command(card)
+leaderboard.add_command(diff)
+leaderboard.add_command(plot)
 
 
 @leaderboard.command(context_settings=HELP)

@@ -230,7 +230,7 @@ def _derived(name: str, one: Derived, metric: Metric, cut: str) -> Computed:
     settings: tuple[Setting, ...] = ("cross",)
     if one.name == "ratio":
         settings = ("mono", "cross")
-    elif one.name in ("mono_spread", "seen_gap"):
+    elif one.name in ("mono_spread", "seen_gap", "unseen_retention"):
         settings = ("mono",)
     elif one.name in ("into_english", "out_of_english", "between_others"):
         settings = ()

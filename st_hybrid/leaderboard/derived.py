@@ -98,6 +98,14 @@ DERIVED: Final = {
             "Mono of the languages that the model's metadata name minus that of the others",
             "seen_gap",
         ),
+        Derived(
+            "unseen_retention",
+            "Unseen/Seen",
+            "neither",
+            3,
+            "Mono of the languages that the model's metadata do not name as a share of the others'",
+            "seen_gap",
+        ),
     )
 }
 """All derived measures by name."""

@@ -127,7 +127,7 @@ def _subsets(task: str, entries: _Entries) -> tuple[SubsetScores, ...]:
             raise UnusableError(f"subset {reprlib.repr(name)} occurs twice")
         seen.add(name)
         place = _place(task, name, tuple(languages))
-        values = _numbers(name, metrics)
+        values = _numbers(name, _flat(metrics))
         if place is not None and values:
             # The same subset has one name in all versions, where that is not taken.
             same = name if place.name in found else place.name
@@ -179,6 +179,15 @@ def _setting(first: str, second: str) -> Setting | None:
     if first == second:
         return "mono"
     return None if first.partition("-")[0] == second.partition("-")[0] else "cross"
+
+
+def _flat(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name each language's share by itself; MIRACL's pooled tasks have a mapping of them."""
+    key = "language_share_at_10"
+    shares = metrics.get(key)
+    if not isinstance(shares, dict):
+        return metrics
+    return {**metrics, **{f"{key}_{language}": share for language, share in shares.items()}}
 
 
 @functools.lru_cache(maxsize=1024)

@@ -90,9 +90,10 @@ def derive(
         return _ratio(macro(metric, cross), macro(metric, mono))
     if name in ("mono_spread", "cross_spread"):
         return _spread(_by_query(metric, mono if name == "mono_spread" else cross))
-    if name == "seen_gap":
+    if name in ("seen_gap", "unseen_retention"):
         seen = macro(metric, (x for x in mono if x.query in languages))
-        return _difference(seen, macro(metric, (x for x in mono if x.query not in languages)))
+        unseen = macro(metric, (x for x in mono if x.query not in languages))
+        return _difference(seen, unseen) if name == "seen_gap" else _ratio(unseen, seen)
     if name == "direction_spread":
         return _spread([macro(metric, x) for x in _directions(cross).values()])
     if name in ("into_english", "out_of_english", "between_others"):

@@ -59,6 +59,11 @@ def table_notes(
         "The best complete value of a column is bold, the second best underlined or in italics; "
         "values that read the same share a place."
     )
+    if any(cell.low is not None for row in rows for cell in row.cells):
+        notes.append(
+            "Brackets hold confidence intervals: what another choice of questions would give, not "
+            "another training run."
+        )
     if any(row.model == _UNNAMED for row in rows):
         notes.append(
             f"{_UNNAMED} is what mteb calls every model without a name: a row of it may mix the "

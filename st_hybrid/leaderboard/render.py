@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from uuid import uuid4
 
 from st_hybrid.leaderboard.build import build_table
+from st_hybrid.leaderboard.html_charts import make_charts
+from st_hybrid.leaderboard.html_records import Charts
 from st_hybrid.leaderboard.options import Options
 from st_hybrid.leaderboard.read import read_results
 from st_hybrid.leaderboard.table import Table
+from st_hybrid.leaderboard.writing import checked_target, write_atomically
 
 __all__ = ["FORMATS", "export", "render"]
 
@@ -29,23 +31,29 @@ FORMATS: Final[Mapping[str, str]] = MappingProxyType(
 """Every format by name, with the function of a table that makes its text, imported when used."""
 
 
-def render(table: Table, format: str) -> str:  # noqa: A002  # the word for it, here and in the CLI
+def render(
+    table: Table,
+    format: str,  # noqa: A002  # the word for it, here and in the CLI
+    charts: Charts | None = None,
+) -> str:
     """Turn a table into text.
 
     Args:
         table: The table.
         format: A key of :data:`FORMATS`.
+        charts: What to draw in HTML, see :func:`~st_hybrid.leaderboard.html_charts.make_charts`; no
+            charts where not given, and none in the other formats.
 
     Returns:
-        The text, the same for the same table.
+        The text, the same for the same table and charts.
 
     Raises:
         ValueError: If the format is unknown.
     """
     _check_format(format)
     module, _, name = FORMATS[format].partition(":")
-    function: Callable[[Table], str] = getattr(importlib.import_module(module), name)
-    return function(table)
+    function: Callable[..., str] = getattr(importlib.import_module(module), name)
+    return function(table, charts) if format == "html" else function(table)
 
 
 def export(
@@ -54,7 +62,7 @@ def export(
     output: str | os.PathLike[str] = "-",
     options: Options | None = None,
 ) -> str:
-    """Read result folders and write their leaderboard.
+    """Read result folders and write their leaderboard, with intervals where there are rank files.
 
     Args:
         paths: Folders of mteb results, see :func:`~st_hybrid.leaderboard.read.read_results`.
@@ -70,37 +78,19 @@ def export(
         ValueError: If the format is unknown, there is no usable result, a filter leaves none, or
             the output is there already and not a regular file.
     """
+    from st_hybrid.statistics.intervals import leaderboard_intervals  # it imports this package
+
     _check_format(format)
-    target = None if os.fspath(output) == "-" else _checked_target(Path(output))
-    text = render(build_table(read_results(paths), options), format)
+    target = None if os.fspath(output) == "-" else checked_target(Path(output))
+    report = read_results(paths)
+    table = build_table(report, options, leaderboard_intervals(paths, report, options))
+    charts = make_charts(report, options) if format == "html" else None
+    text = render(table, format, charts)
     if target is not None:
-        _write_atomically(target, text)
+        write_atomically(target, text.encode())
     return text
 
 
 def _check_format(name: str) -> None:
     if name not in FORMATS:
         raise ValueError(f"format: '{name}' is unknown. Allowed: {', '.join(FORMATS)}.")
-
-
-def _checked_target(output: Path) -> Path:
-    """Return the file to write, through links, once it is clear that it can be replaced."""
-    target = output.resolve()
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"output: the folder of '{output}' does not exist. Create it, or give another file."
-        )
-    # A device such as /dev/stdout must not be replaced by a file.
-    if target.exists() and not target.is_file():
-        raise ValueError(f"output: '{output}' is not a regular file. Give a file, or '-' for none.")
-    return target
-
-
-def _write_atomically(target: Path, text: str) -> None:
-    """Write a file beside the target, then put it in the target's place."""
-    temporary = target.with_name(f".{uuid4().hex}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

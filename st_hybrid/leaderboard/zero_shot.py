@@ -20,11 +20,12 @@ def zero_shot_status(meta: Mapping[str, Any], tasks: Sequence[str]) -> str | Non
         tasks: The set's tasks.
 
     Returns:
-        The status in a word or two; None where nothing can be said, and always where
-        ``st_hybrid.robustness.contamination`` has no function ``zero_shot_status(meta, task)``.
+        The status in a word or two; None where nothing can be said: of results without metadata,
+        of sets whose sources are not known, and where ``st_hybrid.robustness.contamination`` has
+        no function ``zero_shot_status(meta, task)``.
     """
     status = _status()
-    if status is None:
+    if status is None or not meta:
         return None
     found = dict.fromkeys(x for task in tasks if (x := status(meta, task)) is not None)
     return ", ".join(found) or None
