@@ -130,12 +130,13 @@ def _add_benchmarks(registry: dict[str, Benchmark]) -> list[str]:
     from mteb.benchmarks.benchmark import Benchmark as Expected
 
     from mteb_tasks.benchmarks import benchmarks
+    from mteb_tasks.domain_shift import domain_shift_benchmark
 
     if not isinstance(registry, dict) or not all(
         isinstance(name, str) and isinstance(found, Expected) for name, found in registry.items()
     ):
         raise TypeError(f"{_BUILDER} does not give a dictionary of names and benchmarks")
-    ours = benchmarks()
+    ours = (*benchmarks(), domain_shift_benchmark())
     return [x.name for x in ours if registry.setdefault(x.name, x) is not x]
 
 

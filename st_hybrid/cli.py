@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from st_hybrid.commands import HELP, clear_errors
 from st_hybrid.commands.bias import bias
 from st_hybrid.commands.build import build
+from st_hybrid.commands.compare import compare
+from st_hybrid.commands.debias import debias
 from st_hybrid.commands.inspect import inspect
 from st_hybrid.commands.leaderboard import leaderboard
+from st_hybrid.commands.robustness import robustness
 from st_hybrid.commands.tasks import tasks
 from st_hybrid.commands.train import train
 from st_hybrid.commands.translate import translate
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 __all__ = ["main"]
 
@@ -35,7 +42,10 @@ data.add_command(translate)
 main.add_command(tasks)
 main.add_command(bias)
 main.add_command(leaderboard)
+main.add_command(compare)
+main.add_command(robustness)
 main.add_command(train)
+main.add_command(debias)
 
 
 @main.command(context_settings=HELP)
@@ -78,6 +88,27 @@ def demo(output: Path, steps: int, seed: int) -> None:
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Evaluate anew what the folder holds already.")
+@click.option(
+    "--debias",
+    "method",
+    type=click.Choice(["center", "lir"]),
+    help="Take each language's mean, or its principal directions, out of the embeddings first.",
+)
+@click.option(
+    "--debias-text",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="With --debias: folder or file of parallel data to fit on; repeatable.",
+)
+@click.option(
+    "--debias-components",
+    "components",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --debias lir: directions of each language that are taken away.",
+)
 @clear_errors
 def evaluate(
     model: str,
@@ -87,13 +118,38 @@ def evaluate(
     languages: tuple[str, ...],
     batch_size: int,
     overwrite: bool,
+    method: str | None,
+    sources: tuple[str, ...],
+    components: int,
 ) -> None:
-    """Evaluate MODEL with mteb: a folder, a hub name or a model of mteb's registry."""
+    """Evaluate MODEL with mteb: a folder, a hub name or a model of mteb's registry.
+
+    With --debias, the results are those of what 'st-hybrid debias' would save, under the model's
+    name with the method behind it.
+    """
+    if bool(method) != bool(sources):
+        raise click.UsageError("--debias and --debias-text go together: give both or neither")
     from mteb_tasks.summary import format_summaries, read_summaries
     from st_hybrid.evaluate import evaluate as run
 
+    evaluated: str | SentenceTransformer = model
+    if method:
+        from st_hybrid.debias.run import fit_model, format_fit
+        from st_hybrid.evaluate import select_tasks
+
+        fitted = fit_model(
+            model,
+            sources,
+            method,  # type: ignore[arg-type]  # click has checked it
+            components,
+            name=name,
+            tasks=select_tasks(tasks, languages or None),
+            batch_size=batch_size,
+        )
+        click.echo(format_fit(fitted) + "\n")
+        evaluated, name = fitted.model, fitted.name
     paths = run(
-        model,
+        evaluated,
         tasks,
         output,
         name=name,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["LOCAL_ORGANISATION", "evaluate", "folder_revision", "select_tasks"]
+__all__ = ["LOCAL_ORGANISATION", "evaluate", "folder_revision", "load_encoder", "select_tasks"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,8 @@ def evaluate(
 ) -> list[Path]:
     """Evaluate a model on tasks and write mteb's standard result files.
 
-    The prompts that a model was saved with (``query``, ``document``) are used. Results that the
+    The prompts that a model was saved with (``query``, ``document``) are used. Beside the results
+    of st-hybrid's tasks stand the ranks behind them (:mod:`st_hybrid.rank_files`). Results that the
     output folder already holds for this model, name and revision, are not computed again, unless
     they are of another revision of the task's data: mteb would take them for results of these data.
 
@@ -95,12 +96,14 @@ def evaluate(
     import mteb
     from mteb.cache import ResultCache
 
+    from mteb_tasks.rank_files import ranks_kept_in
+
     evaluated = _prepare_model(model, name)
     meta = evaluated.mteb_model_meta if hasattr(evaluated, "mteb_model_meta") else evaluated
     cache = ResultCache(output)
     at_terminal = sys.stderr.isatty()
     anew = [task for task in selected if overwrite or _is_of_other_data(cache, task, meta)]
-    with _silent_datasets(not at_terminal):
+    with _silent_datasets(not at_terminal), ranks_kept_in(output / "results"):
         for strategy, some in (
             ("always", anew),
             ("only-missing", [task for task in selected if task not in anew]),
@@ -181,7 +184,7 @@ def _prepare_model(
     _check_folder(path)
     own_name = _full_name(path.resolve().name if name is None else name)
     revision = folder_revision(path)
-    return _wrap(_load(path), own_name, revision)
+    return _with_card(_wrap(_load(path), own_name, revision), path)
 
 
 def _looks_like_path(model: str | Path, path: Path) -> bool:
@@ -210,11 +213,41 @@ def _check_folder(path: Path) -> None:
         )
 
 
+def load_encoder(model: str | Path) -> tuple[SentenceTransformer, str]:
+    """Load a model as :func:`evaluate` does, with its prompts, and tell its name.
+
+    Args:
+        model: A local folder, or a name of mteb's registry or of the hub.
+
+    Returns:
+        The model, and the folder's name or its name on the hub.
+
+    Raises:
+        FileNotFoundError: If ``model`` looks like a path and there is no such folder.
+        ValueError: If there is no such model, or mteb runs it by code of its own.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir() or _looks_like_path(model, path):
+        _check_folder(path)
+        return _load(path), path.resolve().name
+    from mteb.models import SentenceTransformerEncoderWrapper
+
+    wrapper = _named_model(str(model), None).load_model()
+    if type(wrapper) is not SentenceTransformerEncoderWrapper:
+        raise ValueError(
+            f"model: mteb runs {model!r} by {type(wrapper).__name__}, which takes no module more; "
+            "give a model that it runs by sentence-transformers alone"
+        )
+    loaded = wrapper.model
+    loaded.prompts = {**loaded.prompts, **(wrapper.model_prompts or {})}
+    return loaded, str(model)
+
+
 def _load(path: Path) -> SentenceTransformer:
-    from sentence_transformers import SentenceTransformer
+    from st_hybrid.debias.saving import load_model
 
     try:
-        return SentenceTransformer(str(path))
+        return load_model(path)
     except Exception as error:  # a damaged folder fails in as many ways as there are file formats
         raise ValueError(
             f"model: the folder '{path}' cannot be loaded as a SentenceTransformer "
@@ -250,6 +283,22 @@ def _wrap(
     if wrapper.mteb_model_meta.max_tokens == math.inf:  # static models; strict JSON has no infinity
         known["max_tokens"] = None
     wrapper.mteb_model_meta = wrapper.mteb_model_meta.model_copy(update=known)
+    return wrapper
+
+
+def _with_card(
+    wrapper: SentenceTransformerEncoderWrapper, folder: Path
+) -> SentenceTransformerEncoderWrapper:
+    """Say in the metadata what the model card says of training: whether a test set is new."""
+    from st_hybrid.robustness.model_cards import card_of_folder
+
+    card, meta = card_of_folder(folder), wrapper.mteb_model_meta
+    known: dict[str, set[str] | str] = {}
+    if card.training_sets is not None:
+        known["training_datasets"] = set(card.training_sets)
+    if card.base_model and meta.adapted_from is None:
+        known["adapted_from"] = card.base_model
+    wrapper.mteb_model_meta = meta.model_copy(update=known)
     return wrapper
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import itertools
 import os
@@ -79,6 +80,22 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "accelerate launch --num_processes 2 train.py": "needs two GPUs; the next one runs",
     "accelerate launch --multi_gpu --num_processes 2 train.py": "test_distributed.py does so",
     "pip install 'st-hybrid[translate]'": "would download",
+    "pip install 'st-hybrid[plots]'": "would download",
+    "st-hybrid leaderboard plot --results results --output figures --format png --format svg": (
+        "test_leaderboard_docs.py runs it"
+    ),
+    "st-hybrid leaderboard plot --results results --output figures --figure heatmap "
+    "-t MLQARetrieval --model e5 -m ndcg_at_10": "as above",
+    "st-hybrid leaderboard export --results results --format json --output new.json": "as above",
+    "st-hybrid leaderboard diff old.json new.json --tolerance 0.0005 --exit-code": "as above",
+    "st-hybrid leaderboard card me/my-model --results results --output README.md": "as above",
+    "st-hybrid compare hybrid baseline --results results": "test_compare_command.py runs it",
+    "st-hybrid compare hybrid baseline --results results --task XQuAD --metric ndcg_at_10 "
+    "--metric rank_distance --correction bh --format json --output compare.json": "as above",
+    "ST_HYBRID_RANKS=out/results mteb run -m intfloat/multilingual-e5-small "
+    "-t XQuADRetrievalMulti --output-folder out": (
+        "would download; test_retrieval_ranks.py evaluates a small model so"
+    ),
     "st-hybrid bias --qrels qrels.txt --run bm25.run --run dense=runs/model.run.gz "
     "--languages 'pattern:-([a-z]+)$' --query-languages 'pattern:-([a-z]+)$' "
     "--among de --among en": "test_bias_docs.py runs it",
@@ -86,6 +103,18 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "--pool-size 13014 -k 11 --format json --output bias.json": "test_bias_docs.py runs it",
     "st-hybrid bias --run engine.run --languages passages.tsv --query-languages queries.tsv "
     "--format csv": "test_bias_docs.py runs it",
+    "st-hybrid debias ./model --method lir --components 2 --text parallel/bitext "
+    "-t XQuADRetrievalMulti --output model-lir2": "test_debias_command.py runs it on small tasks",
+    "st-hybrid evaluate ./model -t XQuADRetrievalMulti --debias center "
+    "--debias-text parallel/bitext --output results": "as above",
+    "python examples/train_hybrid.py --data parallel --output mono --alpha 1 --steps 1500 "
+    "--vocabulary 30000 --trainer ours": "takes minutes",
+    "st-hybrid evaluate ./mono -t XQuADRetrievalMono -t XQuADRetrievalCross -t XQuADRetrievalMulti "
+    "--output results": "takes a trained model, as above",
+    "st-hybrid evaluate ./mono -t XQuADRetrievalMono -t XQuADRetrievalCross -t XQuADRetrievalMulti "
+    "--output results --debias lir --debias-components 2 --debias-text parallel/bitext": (
+        "test_debias_command.py runs it on small tasks"
+    ),
     "st-hybrid data inspect parallel/qa": "test_inspect.py runs it on a small folder",
     "st-hybrid data build parallel/qa --output rows --hold-out el --hold-out vi": (
         "test_build_command.py runs it on a small folder"
@@ -98,6 +127,14 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "--to de --model google/madlad400-3b-mt --output passages": "test_translate.py, with two",
     "accelerate launch --multi_gpu --no_python st-hybrid data translate ...": "as above",
     "python -X importtime -c pass 2>&1 | grep _st_hybrid_autoload": None,
+    "st-hybrid robustness seen --results results --seen ar,zh,en,de,hi,ru,es,th,tr "
+    "--baseline intfloat/multilingual-e5-small": "test_robustness_command.py runs it",
+    "st-hybrid robustness domain --results results --baseline mteb/baseline-bm25s --format csv "
+    "--output domains.csv": "test_robustness_command.py runs it",
+    "st-hybrid robustness status --results results": "test_robustness_command.py runs it",
+    'mteb run -m intfloat/multilingual-e5-small -b "DomainShift(multilingual)"': (
+        "would download; test_domain_shift.py looks at the benchmark"
+    ),
     'python -c "import _st_hybrid_autoload as x; print(x.__file__)"': None,
     "pip show --files st-hybrid": None,
     'python -c "import sys; print(sys.meta_path)"': None,
@@ -122,6 +159,12 @@ def _bash(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=120,
     )
+
+
+@functools.cache
+def _help(command: str) -> subprocess.CompletedProcess[str]:
+    """What a command says of itself; many of the documented ones are the same but for options."""
+    return _bash(f"{command} --help", ROOT)
 
 
 @pytest.fixture
@@ -153,13 +196,13 @@ def test_the_command_runs(command: str, tmp_path: Path) -> None:
 )
 def test_the_command_has_these_options(command: str) -> None:
     """The program and its subcommands exist, and its help names every option that is used."""
-    words = shlex.split(command)
+    words = shlex.split(re.sub(r"^([A-Z_]+=\S+ )+", "", command))
     program = 3 if words[:2] == ["python", "-m"] else 1  # the help asked for is the module's
     plain = itertools.takewhile(lambda word: not word.startswith(("-", "./")), words[program:])
     first = program + len(list(plain))
     if words[0] in ("torchrun", "accelerate", "pip"):
         return  # somebody else's command line
-    done = _bash(shlex.join([*words[:first], "--help"]), ROOT)
+    done = _help(shlex.join(words[:first]))
     assert done.returncode == 0, done.stderr
     for option in (word for word in words[first:] if re.fullmatch(r"--?[a-z][a-z-]*", word)):
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", done.stdout), f"{option}: {done.stdout}"

@@ -70,7 +70,7 @@ def test_the_reader_of_imports_sees_what_it_should() -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if _within(name, "mteb_tasks")])
 def test_mteb_tasks_uses_only_the_measuring_side_of_the_library(name: str) -> None:
     """The mteb side needs languages, ranks and bias; training and leaderboard are none of it."""
-    allowed = ("languages", "ranking", "bias", "tiles", "demo.corpus", "robustness")
+    allowed = ("languages", "ranking", "bias", "tiles", "demo.corpus", "robustness", "rank_files")
     used = {x for x in _imports(name, lazy=True) if _within(x, "st_hybrid")} - {"st_hybrid"}
     strangers = {x for x in used if not _within(x, *(f"st_hybrid.{y}" for y in allowed))}
     assert strangers <= {"st_hybrid.demo"}  # "from st_hybrid.demo import corpus" names it
@@ -99,6 +99,8 @@ def test_the_library_does_not_need_the_mteb_side(name: str) -> None:
         ("ranking", ("mteb", "transformers", "sentence_transformers")),
         ("tiles", ("mteb", "transformers", "sentence_transformers")),
         ("bias", ("mteb", *HEAVY)),
+        ("rank_files", ("mteb", *HEAVY)),
+        ("statistics.compare", ("mteb", "mteb_tasks", *HEAVY)),
         ("leaderboard.read", ("mteb", "mteb_tasks", *HEAVY)),
         ("leaderboard.table", ("mteb", "mteb_tasks", *HEAVY)),
         ("leaderboard.render", ("mteb", "mteb_tasks", *HEAVY)),
