@@ -106,7 +106,7 @@ def seen_gap(scores: Iterable[LanguageScore], seen: Collection[str]) -> SeenGap:
         name = "unseen" if not among else "seen" if among == len(one.languages) else "half"
         sides[name].append(one)
     reason = "" if sides["seen"] and sides["unseen"] else _why_not(sides)
-    return SeenGap(*(_side(sides[name]) for name in ("seen", "unseen", "half")), reason)
+    return SeenGap(_side(sides["seen"]), _side(sides["unseen"]), _side(sides["half"]), reason)
 
 
 def excess_gap(gap: SeenGap, baseline: SeenGap) -> float | None:
