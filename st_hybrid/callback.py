@@ -28,6 +28,7 @@ from st_hybrid.batch_settings import (
 )
 from st_hybrid.loss import KINDS
 from st_hybrid.loss_check import check_loss
+from st_hybrid.subsets import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from sentence_transformers.base.trainer import BaseTrainer
@@ -64,7 +65,10 @@ class HybridCallback(TrainerCallback):
     - It keeps the settings of every :class:`~st_hybrid.sampler.HybridBatchSampler`, and a digest
       of its dataset, in the checkpoints: in ``trainer_state.json``, and in ``hybrid_sampler.json``
       to be read by people. When training resumes with others, it says so.
-    - It names the settings among the hyperparameters of the model card.
+    - It names the settings among the hyperparameters of the model card, and the languages that
+      were trained on as the card's own, where it has none.
+    - It warns where the best model would be the one with the worst bias: by default the host takes
+      every metric but losses for better when higher.
     - To the host's training logs it adds ``loss_monolingual``, ``loss_cross_lingual`` and
       ``loss_mixed``: each the mean over the batches of its kind, on all devices, since the last
       log. A kind that did not occur is left out.
@@ -143,6 +147,7 @@ class HybridCallback(TrainerCallback):
     ) -> None:
         """Compare the settings with the checkpoint's, and keep them for the next one."""
         self._take_totals()  # what was computed before is no part of this training
+        _check_direction(args)
         card = getattr(kwargs["model"], "model_card_data", None)
         self._settings = collect_settings(
             kwargs["train_dataloader"],
@@ -153,6 +158,7 @@ class HybridCallback(TrainerCallback):
         if not self._settings:
             return
         self._check_loss()
+        _name_languages(card, kwargs["train_dataloader"])
         # The host declares a list of callbacks, and makes it a dict of what they save.
         saved = cast("dict[str, Any]", state.stateful_callbacks)
         if state.global_step > 0:
@@ -264,6 +270,23 @@ class HybridCallback(TrainerCallback):
             )
         if state.is_world_process_zero:
             _logger.warning(message)
+
+
+def _check_direction(args: TrainingArguments) -> None:
+    metric = args.metric_for_best_model
+    if metric and args.greater_is_better and metric.endswith(LOWER_IS_BETTER):
+        _logger.warning(
+            "metric_for_best_model is %r, of which less is better, but greater_is_better is True: "
+            "the worst model will be kept for the best. Set greater_is_better=False",
+            metric,
+        )
+
+
+def _name_languages(card: Any, loader: object) -> None:  # noqa: ANN401 -- of any of the host's models
+    if card is None or getattr(card, "language", True):
+        return
+    found = (getattr(x, "languages", ()) for x in batch_samplers(loader))
+    card.language = list(dict.fromkeys(code for languages in found for code in languages))
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import yaml
 from datasets import Dataset, DatasetDict
 from sentence_transformers.base.sampler import ProportionalBatchSampler
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss
@@ -227,11 +228,25 @@ def test_settings_stand_in_the_model_card(tmp_path: Path, checkpoint: Path, rows
     assert line in non_default.split("#### Non-Default Hyperparameters")[1]
     assert line in everything
     assert "multi_dataset_batch_sampler`: proportional" in everything  # the host's own line
+    front = yaml.safe_load(text.split("---")[1])
+    assert set(front["language"]) == {"en", "de", "zh"}
     trainer = make_trainer(tmp_path, rows, without, save_strategy="no", max_steps=2)
     HybridCallback.attach(trainer)
     trainer.train()
     trainer.model.save_pretrained(str(tmp_path / "final"))
     assert (tmp_path / "final" / "README.md").read_text().count(line) == 2
+
+
+@pytest.mark.parametrize(("metric", "greater"), [("eval_rank_distance", True), ("eval_map", True)])
+def test_the_worst_model_is_not_kept_in_silence(
+    tmp_path: Path, rows: Dataset, caplog: pytest.LogCaptureFixture, metric: str, greater: bool
+) -> None:
+    """The host takes every metric but losses for better when higher."""
+    options = {"metric_for_best_model": metric, "greater_is_better": greater}
+    trainer = make_trainer(tmp_path, rows, save_strategy="no", max_steps=1, **options)
+    with caplog.at_level(logging.WARNING, logger="st_hybrid"):
+        trainer.train()
+    assert ("greater_is_better=False" in caplog.text) == metric.endswith("rank_distance")
 
 
 def by_size(dataset: Dataset, **options: Any) -> HybridBatchSampler:

@@ -30,12 +30,13 @@ def list_tasks() -> None:
     """List st-hybrid's tasks and the benchmarks they belong to."""
     import mteb_tasks
     from mteb_tasks.benchmarks import benchmarks
+    from mteb_tasks.domain_shift import domain_shift_benchmark
 
     for task in mteb_tasks.TASKS:
         subsets = len(task.metadata.hf_subsets)
         click.echo(f"{task.metadata.name:28} {subsets:4} subsets  {_title(task)}")
     click.echo("\nBenchmarks, for 'mteb run -b':")
-    for benchmark in benchmarks():
+    for benchmark in (*benchmarks(), domain_shift_benchmark()):
         click.echo(
             f"{benchmark.name:28} {len(benchmark.tasks):4} tasks    {benchmark.display_name}"
         )
