@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from st_hybrid.config_files import read_config, read_settings
 from st_hybrid.training_config import TrainingConfig
+from st_hybrid.writing import write_atomically
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -135,7 +136,7 @@ class RunFolder:
         Args:
             config: The settings, resolved.
         """
-        _write_text(self.path / CONFIG_FILE, _HEADER + config.to_yaml())
+        write_atomically(self.path / CONFIG_FILE, (_HEADER + config.to_yaml()).encode())
 
     def save_metrics(self, metrics: Mapping[str, float]) -> None:
         """Write the last evaluation.
@@ -143,7 +144,8 @@ class RunFolder:
         Args:
             metrics: By name.
         """
-        _write_text(self.path / _METRICS_FILE, json.dumps(dict(metrics), indent=2) + "\n")
+        content = json.dumps(dict(metrics), indent=2) + "\n"
+        write_atomically(self.path / _METRICS_FILE, content.encode())
 
     def save_model(self, model: SentenceTransformer) -> None:
         """Write the model; its folder appears in one piece.
@@ -221,12 +223,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import click
 
-__all__ = ["HELP", "clear_errors"]
+from st_hybrid.writing import write_atomically
+
+__all__ = ["HELP", "clear_errors", "show_or_write"]
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 """The settings of each command. Click keeps the first help option that it makes, so that those of
@@ -36,3 +39,20 @@ def clear_errors(command: Callable[_Params, _Result]) -> Callable[_Params, _Resu
             raise click.ClickException(" ".join(str(error).split())) from error
 
     return run
+
+
+def show_or_write(text: str, output: str) -> None:
+    """Print a text, or write it to a file and say so.
+
+    Args:
+        text: The text, with a line break at its end.
+        output: The file, replaced as a whole or not at all, its folder made where there is none;
+            ``"-"`` for stdout.
+    """
+    if output == "-":
+        click.echo(text, nl=False)
+        return
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode())
+    click.echo(f"wrote {output}", err=True)

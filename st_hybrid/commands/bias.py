@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from st_hybrid.commands import HELP, clear_errors
+from st_hybrid.commands import HELP, clear_errors, show_or_write
 
 if TYPE_CHECKING:
     from st_hybrid.bias.notes import Options
@@ -115,11 +113,7 @@ def bias(
         pool_size = distinct_passages([*loaded.values(), *([judged] if judged else [])])
     studies = {name: Study.of(run, judged, pool_size) for name, run in loaded.items()}
     text = render(evaluate_runs(studies, options), format_)
-    if output == "-":
-        click.echo(text, nl=False)
-    else:
-        _write(Path(output), text)
-        click.echo(f"wrote {output}", err=True)
+    show_or_write(text, output)
 
 
 def _options(
@@ -155,13 +149,3 @@ def _with(options: Options, **changes: object) -> Options:
     import dataclasses
 
     return dataclasses.replace(options, **changes)  # type: ignore[arg-type]
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

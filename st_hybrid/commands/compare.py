@@ -82,9 +82,9 @@ def compare(
     A model is its name in the results, or what stands after the slash of it, with '@' and the start
     of a revision where there are several.
     """
-    from st_hybrid.leaderboard.writing import checked_target, write_atomically
     from st_hybrid.statistics.compare import compare as run
     from st_hybrid.statistics.render import render
+    from st_hybrid.writing import checked_target, write_atomically
 
     target = None if output == "-" else checked_target(Path(output))
     report = run(

@@ -45,7 +45,7 @@ def card(
     from st_hybrid.leaderboard import read_results
     from st_hybrid.leaderboard.card import make_card
     from st_hybrid.leaderboard.card_merge import merge_card, read_card
-    from st_hybrid.leaderboard.writing import checked_target, write_atomically
+    from st_hybrid.writing import checked_target, write_atomically
 
     target = None if output == "-" else checked_target(Path(output))
     old = None if target is None else read_card(target)

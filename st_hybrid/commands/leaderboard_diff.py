@@ -65,7 +65,7 @@ def _write(old: Path, new: Path, form: str, output: str, tolerance: float) -> bo
     from st_hybrid.leaderboard.diff import compare
     from st_hybrid.leaderboard.diff_text import DIFF_FORMATS
     from st_hybrid.leaderboard.read_export import read_export
-    from st_hybrid.leaderboard.writing import checked_target, write_atomically
+    from st_hybrid.writing import checked_target, write_atomically
 
     target = None if output == "-" else checked_target(Path(output))
     found = compare(read_export(old), read_export(new), tolerance)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from st_hybrid.commands import HELP, clear_errors
+from st_hybrid.commands import HELP, clear_errors, show_or_write
 
 if TYPE_CHECKING:
     from st_hybrid.robustness.tables import Table
@@ -169,16 +168,4 @@ def status(
 def _show(table: Table, format_: str, output: str) -> None:
     from st_hybrid.robustness.tables import render
 
-    text = render(table, format_)
-    if output == "-":
-        click.echo(text, nl=False)
-        return
-    path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    click.echo(f"wrote {output}", err=True)
+    show_or_write(render(table, format_), output)

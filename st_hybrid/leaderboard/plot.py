@@ -25,7 +25,7 @@ from st_hybrid.leaderboard.measures import DEFAULT
 from st_hybrid.leaderboard.options import Options
 from st_hybrid.leaderboard.read import read_results
 from st_hybrid.leaderboard.scores import ReadReport
-from st_hybrid.leaderboard.writing import write_atomically
+from st_hybrid.writing import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -15,7 +15,7 @@ from st_hybrid.leaderboard.html_records import Charts
 from st_hybrid.leaderboard.options import Options
 from st_hybrid.leaderboard.read import read_results
 from st_hybrid.leaderboard.table import Table
-from st_hybrid.leaderboard.writing import checked_target, write_atomically
+from st_hybrid.writing import checked_target, write_atomically
 
 __all__ = ["FORMATS", "export", "render"]
 
