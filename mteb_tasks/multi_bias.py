@@ -81,6 +81,7 @@ class MultiBias:
             for name, texts in collection.queries.items()
             if name != query_language
         }
+        asked = {name: texts for name, texts in asked.items() if len(texts)}
         every = {name: self._of(name, texts, search) for name, texts in asked.items()}
         ids = {name: texts.ids for name, texts in asked.items()}
         names = [ids[query_language][n] for n in np.flatnonzero(kept)]

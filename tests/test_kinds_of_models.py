@@ -220,14 +220,21 @@ def test_search_engines_that_leave_passages_out() -> None:
         {"id": x, "text": y}
         for x, y in zip(data.queries["en"].ids, data.queries["en"].texts, strict=True)
     ]
-    precisions = []
+    precisions, distances = [], []
     for query, run in engine.search(rows, top_k=10**6).items():
         own = {x for language in LANGUAGES for x in data.relevant[language][query]}
         places = [place for place, passage in enumerate(run, 1) if passage in own]
         precisions.append(sum((n + 1) / x for n, x in enumerate(places)) / len(own))
+        scores = np.array(list(run.values()))
+        ranks = [
+            (scores > run[x]).sum() + ((scores == run[x]).sum() + 1) / 2 for x in own & set(run)
+        ]
+        missing, rest = len(own - set(run)), 2 * N_PASSAGES - len(run)
+        ranks += [len(run) + (n + 1) * (rest + 1) / (missing + 1) for n in range(missing)]
+        distances += [max(ranks) - min(ranks)] if len(own) > 1 else []
     assert found["map"] == pytest.approx(np.mean(precisions), abs=1e-9)
     assert found["map"] < 0.95  # some are not found
-    assert 0 < found["rank_distance_of_chance"] < 1
+    assert found["rank_distance"] == pytest.approx(np.mean(distances))
 
 
 def test_cross_encoders_alone_get_an_error(tmp_path: Path) -> None:
