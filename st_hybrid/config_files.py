@@ -80,6 +80,14 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     }
 
 
+def _represent_text(dumper: Any, text: str) -> Any:  # noqa: ANN401 -- yaml has no types
+    # In any other style a reader takes breaks of lines, of which Unicode has many, for spaces.
+    style = '"' if any(not x.isprintable() for x in text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
 # YAML 1.1 would read 012 as octal; and its reader of floats leaves underscores out.
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))

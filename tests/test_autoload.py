@@ -489,24 +489,6 @@ def test_real_available_benchmarks(full: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("module", "hook"), [("mteb", "1"), ("mteb_tasks", "0")], ids=["mteb", "mteb_tasks"]
-)
-def test_real_run(module: str, hook: str, full: Path, tmp_path: Path, shared_data: Path) -> None:
-    """``mteb run`` with the hook, and ``python -m mteb_tasks run`` without it, give a result."""
-    result = execute(
-        *(full, "-m", module, "run", "-m", "mteb/baseline-random-encoder"),
-        *("-t", "XQuADRetrievalMono", "-l", "ell", "--output-folder", "results"),
-        folder=tmp_path,
-        ST_HYBRID_AUTOLOAD=hook,
-        ST_HYBRID_DATA=str(shared_data),
-    )
-    assert result.returncode == 0, result.stderr
-    (file,) = (tmp_path / "results").rglob("XQuADRetrievalMono.json")
-    assert '"hf_subset": "el-el"' in file.read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
 def test_real_run_of_a_benchmark(full: Path, tmp_path: Path, shared_data: Path) -> None:
     """``mteb run -b`` writes all 132 subsets, and the benchmark scores what it has written."""
     result = execute(

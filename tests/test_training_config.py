@@ -225,6 +225,9 @@ def test_options_take_the_place_of_keys() -> None:
         st.fixed_dictionaries({"query": st.text(), "document": st.text()}),
     ),
 )
+@hypothesis.example(
+    alpha=0.5, rate=1e-5, weights="size", prompts={"query": "\x85", "document": "a\u2028\r\n\t b "}
+)
 def test_what_is_written_is_read_back(
     alpha: float, rate: float, weights: Any, prompts: Any
 ) -> None:

@@ -122,10 +122,6 @@ def test_the_plain_mteb_command_lists_the_tasks(environment: Path, tmp_path: Pat
     listed = _output(environment / "bin/mteb", "available-tasks", cwd=tmp_path)
     for task in ("XQuADRetrievalMono", "XQuADRetrievalCross", "MLQARetrievalMulti"):
         assert task in listed
-    quiet = _output(
-        environment / "bin/mteb", "available-tasks", cwd=tmp_path, ST_HYBRID_AUTOLOAD="0"
-    )
-    assert "XQuADRetrievalCross" not in quiet
 
 
 @pytest.mark.parametrize(
