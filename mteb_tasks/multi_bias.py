@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from mteb_tasks.bias_scores import (
 )
 from mteb_tasks.collection import Collection, Texts
 from mteb_tasks.counted_search import CountedSearch
+from mteb_tasks.model_identity import identify
 from st_hybrid.bias import RankedLists, ranked_lists
 from st_hybrid.ranking import Ranks, trec_tie_order
 
@@ -31,7 +32,7 @@ class MultiBias:
 
     def __init__(self) -> None:
         self._model: Callable[[], Any] = lambda: None
-        self._way = ""
+        self._way: Hashable = None
         self._lists: dict[str, RankedLists] = {}
 
     def scores(
@@ -65,8 +66,9 @@ class MultiBias:
         Returns:
             The keys of :mod:`mteb_tasks.bias_scores`.
         """
-        if self._model() is not model or self._way != way:
-            self._model, self._way, self._lists = weakref.ref(model), way, {}
+        now = (identify(model).key, way)  # a model that is trained further is searched again
+        if self._model() is not model or self._way != now:
+            self._model, self._way, self._lists = weakref.ref(model), now, {}
         of_pool = pool_languages([collection.passages[name] for name in passage_languages])
         kept = found.ranks.counts > 0
         lists = self._of(query_language, queries, search)

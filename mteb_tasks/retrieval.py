@@ -14,7 +14,7 @@ them:
   return lists and for rerankers, there is no ``map``: ``map_at_<depth>`` is the main score.
 * ``tied_share``: the share of relevant passages with the same score as another passage.
 * In multi, ``rank_distance``, ``rank_distance_of_chance`` and ``rank_distance_queries``
-  (:func:`st_hybrid.bias.rank_distance`), and for encoders :mod:`mteb_tasks.bias_scores`.
+  (:func:`st_hybrid.bias.rank_distance`), and those of :mod:`mteb_tasks.bias_scores`.
 """
 
 from __future__ import annotations

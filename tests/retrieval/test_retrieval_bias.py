@@ -7,9 +7,17 @@ from typing import Any
 import mteb
 import numpy as np
 import pytest
-from mteb.models import ModelMeta
+import torch
+from mteb.models import ModelMeta, SentenceTransformerEncoderWrapper
 from scipy.stats import rankdata, spearmanr
-from small_tasks import LANGUAGES, SmallMono, SmallMulti, evaluate, small_collection
+from small_tasks import (
+    LANGUAGES,
+    SmallMono,
+    SmallMulti,
+    evaluate,
+    small_collection,
+    static_model,
+)
 
 from mteb_tasks.bias_scores import LIST_DEPTH
 from mteb_tasks.encodings import clear_encodings
@@ -194,3 +202,21 @@ def test_the_other_settings_have_none(found: dict[str, dict[str, Any]]) -> None:
     new = {"max_at_r", "cell_gap", "mrc_at_10", "fair_share", "same_language_share_at_10"}
     assert not new & mono.keys()
     assert new < found["en"].keys()
+
+
+def test_a_model_that_is_trained_further_is_searched_again() -> None:
+    """One loaded task, one wrapper, other weights: nothing of the first search is left."""
+    model = static_model()
+    wrapper, task = SentenceTransformerEncoderWrapper(model), SmallMulti()
+    task.load_data()
+
+    def scores(of: SmallMulti) -> Any:
+        of.load_data()
+        return of.evaluate(wrapper, "test", encode_kwargs={"batch_size": 32})
+
+    before = scores(task)
+    with torch.no_grad():
+        model[0].embedding.weight.copy_(torch.flip(model[0].embedding.weight, [0]))
+    after = scores(task)
+    assert after == scores(SmallMulti())
+    assert all(after[x]["mrc_at_10"] != before[x]["mrc_at_10"] for x in after)
