@@ -1,154 +1,172 @@
-"""Tables of a study's runs, for ``study.py report``: Markdown, every seed shown."""
+"""``study.py report``: docs/results.md with its tables, and the plots it shows.
+
+What runs say is kept, encoder by encoder, as docs/results/ENCODER.json: the page is made of these,
+so runs of another machine or day add to it. What is to be said about the tables is written by hand
+in docs/results/discussion.md and stands on top.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-# Label, task, key of its subsets, digits, and whether more is better.
-MEASURES: Final = (
-    ("Mono mAP", "RetrievalMono", "map", 4, True),
-    ("Cross mAP", "RetrievalCross", "map", 4, True),
-    ("Multi mAP", "RetrievalMulti", "map", 4, True),
-    ("Rank distance", "RetrievalMulti", "rank_distance", 0, False),
-    ("of chance", "RetrievalMulti", "rank_distance_of_chance", 3, False),
-)
-SETS: Final = {"XQuAD": "XQuAD-R", "MLQA": "MLQA-R (LAReQA, sentences)"}
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
+from study_plots import draw_methods, draw_sweep
+from study_summary import MARGIN, MEASURES, RESAMPLINGS, read_runs, summarise
+from study_training import write_json
 
-Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
+HEAD = """# Results
 
-
-def read_runs(folder: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
-    """Encoder -> method -> seed -> the run.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    runs: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
-    for path in sorted(folder.glob("*.json")):
-        run = json.loads(path.read_bytes())
-        methods = runs.setdefault(run["encoder"], {})
-        methods.setdefault(run["method"], {})[run["seed"]] = run
-    if not runs:
-        raise FileNotFoundError(f"there is no run in '{folder}': run 'study.py run' first")
-    return runs
+<!-- Made by: python examples/study.py report --output study --docs docs -->
+"""
+COLUMNS = [measure.label for measure in MEASURES]
 
 
-def value(run: Mapping[str, Any], data: str, task: str, key: str) -> float:
-    """The macro mean of a measure over the subsets of a task."""
-    subsets = run["scores"][data + task].values()
-    return statistics.fmean(subset[key] for subset in subsets if key in subset)
-
-
-def format_report(folder: Path) -> str:
-    """All tables.
+def write_report(output: Path, docs: Path) -> None:
+    """Sum up the study's runs, and make the page of all summaries there are.
 
     Args:
-        folder: The folder of the runs' files.
+        output: The study's folder.
+        docs: The folder of ``results.md``.
+
+    Raises:
+        FileNotFoundError: If there are no runs.
+    """
+    folder = docs / "results"
+    for encoder, runs in read_runs(output).items():
+        write_json(folder / f"{encoder}.json", summarise(output, runs))
+    parts = [HEAD]
+    discussion = folder / "discussion.md"
+    if discussion.exists():
+        parts.append(discussion.read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("*.json")):
+        summary = json.loads(path.read_bytes())
+        parts.append(format_encoder(path.stem, summary))
+        draw_methods(summary, folder / f"{path.stem}-methods.svg")
+        if has_sweep(summary):
+            draw_sweep(summary, folder / f"{path.stem}-sweep.svg")
+    partial = docs / "results.md.partial"
+    partial.write_text("\n".join(parts), encoding="utf-8")
+    partial.replace(docs / "results.md")
+
+
+def has_sweep(summary: Mapping[str, Any]) -> bool:
+    """Whether there are runs between the ends of the alpha sweep."""
+    return any(name.startswith("alpha") for name in summary["seeds"])
+
+
+def format_encoder(encoder: str, summary: Mapping[str, Any]) -> str:
+    """Everything about one encoder.
+
+    Args:
+        encoder: Its name.
+        summary: What :func:`study_summary.summarise` gives.
 
     Returns:
         Markdown.
     """
-    return "\n".join(format_encoder(name, runs) for name, runs in read_runs(folder).items())
-
-
-def format_encoder(encoder: str, runs: Runs) -> str:
-    """The tables of one encoder."""
-    every = [run for seeds in runs.values() for run in seeds.values()]
-    first = every[0]
-    seconds = statistics.median(run["train_seconds"] for run in every)
-    parts = [
-        f"## {encoder}\n",
-        f"{len(every)} runs on {first['machine']}: {first['steps']:,} steps of "
-        f"{first['batch_size']} rows, {first['dimensions']} dimensions, dropout "
-        f"{first['dropout']}, learning rate {first['learning_rate']}; median time "
-        f"{seconds:.0f} s.\n",
-    ]
-    compared = {m: seeds for m, seeds in runs.items() if not m.startswith("alpha-")}
-    swept = {m: seeds for m, seeds in runs.items() if m.startswith("alpha-")}
-    names = dict.fromkeys(x.split("Retrieval")[0] for run in every for x in run["scores"])
-    for data in names:
-        title = SETS.get(data, data)
-        if compared:
-            parts += [f"### {title}\n", means_table(compared, data)]
-            parts += [f"Every seed of {title}:\n", seeds_table(compared, data)]
-            if "Hybrid" in compared:
-                parts += [f"Hybrid less each other, {title}:\n", differences(compared, data)]
-        if swept:
-            parts += [f"### Share of monolingual batches, {title}\n", means_table(swept, data)]
+    parts = [f"## The {encoder} encoder\n", format_setup(summary)]
+    parts.append(f"![Every seed of each method](results/{encoder}-methods.svg)\n")
+    for data, values in summary["values"].items():
+        title = SETS[data]
+        compared = [x for x in (*METHODS, *DEBIASED.values()) if x in values]
+        parts += [f"### {title}\n", "Mean over seeds ± standard deviation:\n"]
+        parts += [means_table(values, summary, compared), f"Hybrid less each other, {title}:\n"]
+        parts += [comparisons_table(summary["comparisons"][data], compared)]
+    if has_sweep(summary):
+        parts += ["### The alpha sweep\n", f"![Curves](results/{encoder}-sweep.svg)\n"]
+        for data, values in summary["values"].items():
+            names = sorted((x for x in SWEEP if x in values), key=alpha_of)
+            labels = {
+                x: f"{alpha_of(x)} ({x})" if "alpha" not in x else f"{alpha_of(x)}" for x in names
+            }
+            parts += [f"{SETS[data]}:\n", means_table(values, summary, names, labels)]
+    if any(x in summary["seeds"] for x in ABLATIONS[1:]):
+        parts.append("### Ablations\n")
+        for data, values in summary["values"].items():
+            names = [x for x in ABLATIONS if x in values]
+            parts += [f"{SETS[data]}:\n", means_table(values, summary, names)]
+            parts += [comparisons_table(summary["comparisons"][data], names)]
+    parts.append("### Every seed\n")
+    for data, values in summary["values"].items():
+        parts += [f"{SETS[data]}:\n", seeds_table(values, summary)]
     return "\n".join(parts)
 
 
-def means_table(runs: Runs, data: str) -> str:
+def format_setup(summary: Mapping[str, Any]) -> str:
+    """What was run, on what, and for how long."""
+    s, seconds = summary["settings"], summary["seconds"]
+    runs = sum(map(len, summary["seeds"].values()))
+    times = {
+        key: f"{low:.0f} to {high:.0f} s (median {mid:.0f})"
+        for key, (low, mid, high) in seconds.items()
+    }
+    return (
+        f"{runs} results, on {s['machine']}: {s['steps']:,} steps of {s['batch_size']} rows, "
+        f"{s['dimensions']} dimensions, dropout {s['dropout']}, learning rate "
+        f"{s['learning_rate']}, scale {s['scale']:g}. A run trained for {times['train_seconds']} "
+        f"and was evaluated in {times['evaluate_seconds']}. Smaller rank distances are better; "
+        "*of chance* is their share of a random ranking's, 1 being chance. *Nine languages* counts "
+        "the queries and relevant passages of trained languages alone, in the pool of all.\n"
+    )
+
+
+def means_table(
+    values: Mapping[str, Sequence[Sequence[float]]],
+    summary: Mapping[str, Any],
+    names: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+) -> str:
     """Mean and deviation over the seeds."""
-    lines = [row(["method", "seeds", *(x[0] for x in MEASURES)]), rule(2 + len(MEASURES))]
-    for method, seeds in runs.items():
+    import numpy as np
+
+    lines = [row(["", "seeds", *COLUMNS]), rule(2 + len(COLUMNS))]
+    for name in names:
+        table = np.array(values[name])  # (seeds, measures)
         cells = []
-        for _, task, key, digits, _ in MEASURES:
-            values = [value(run, data, task, key) for run in seeds.values()]
-            spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.fmean(values):,.{digits}f}{spread}")
-        lines.append(row([method, str(len(seeds)), *cells]))
+        for measure, column in zip(MEASURES, table.T, strict=True):
+            spread = f" ± {column.std(ddof=1):,.{measure.digits}f}" if len(column) > 1 else ""
+            cells.append(f"{column.mean():,.{measure.digits}f}{spread}")
+        label = labels[name] if labels else name
+        lines.append(row([label, str(len(summary["seeds"][name])), *cells]))
     return "\n".join(lines) + "\n"
 
 
-def seeds_table(runs: Runs, data: str) -> str:
+def seeds_table(values: Mapping[str, Sequence[Sequence[float]]], summary: Mapping[str, Any]) -> str:
     """One line a run."""
-    lines = [row(["method", "seed", *(x[0] for x in MEASURES)]), rule(2 + len(MEASURES))]
-    for method, seeds in runs.items():
-        for seed, run in sorted(seeds.items()):
-            cells = [f"{value(run, data, t, k):,.{d}f}" for _, t, k, d, _ in MEASURES]
-            lines.append(row([method, str(seed), *cells]))
+    lines = [row(["", "seed", *COLUMNS]), rule(2 + len(COLUMNS))]
+    for name, seeds in summary["seeds"].items():
+        for seed, numbers in zip(seeds, values[name], strict=True):
+            cells = [f"{x:,.{m.digits}f}" for m, x in zip(MEASURES, numbers, strict=True)]
+            lines.append(row([name, str(seed), *cells]))
     return "\n".join(lines) + "\n"
 
 
-def differences(runs: Runs, data: str) -> str:
-    """Hybrid less another method, paired by seed: mean, interval, sign-flip p, seeds in favour."""
-    lines = [row(["measure", "against", "difference", "95% interval", "p", "better in"]), rule(6)]
-    for label, task, key, digits, more in MEASURES:
-        for method, seeds in runs.items():
-            common = sorted(set(seeds) & set(runs["Hybrid"]))
-            if method == "Hybrid" or not common:
-                continue
-            own = [
-                value(runs["Hybrid"][s], data, task, key) - value(seeds[s], data, task, key)
-                for s in common
-            ]
-            wins = sum((x > 0) == more and x != 0 for x in own)
-            cells = [label, method, f"{statistics.fmean(own):+,.{digits}f}"]
-            cells += [interval(own, digits), f"{sign_flip(own):.3f}", f"{wins} of {len(own)}"]
-            lines.append(row(cells))
+def comparisons_table(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Hybrid less others: effect and interval before p."""
+    head = ["measure", "against", "difference", "95% interval", "seed by seed", "better in"]
+    lines = [row([*head, "not worse", "p"]), rule(len(head) + 2)]
+    digits = {measure.label: measure.digits for measure in MEASURES}
+    for one in comparisons:
+        if one["other"] not in names:
+            continue
+        d = digits[one["measure"]]
+        cells = [one["measure"], one["other"], f"{one['difference']:+,.{d}f}"]
+        cells += [f"{one['low']:+,.{d}f} to {one['high']:+,.{d}f}"]
+        cells += [f"{one['least']:+,.{d}f} to {one['greatest']:+,.{d}f}"]
+        cells += [f"{one['better_in']} of {one['seeds']}"]
+        cells += [{True: "yes", False: "open", None: ""}[one["not_worse"]]]
+        lines.append(row([*cells, f"{one['p_corrected']:.4f}"]))
+    clusters = {one["clusters"] for one in comparisons}
     note = (
-        "The interval is Student's over seeds; p is the two-sided exact sign-flip test over seeds, "
-        f"which cannot fall below {2 / 2 ** max(len(s) for s in runs.values()):.3f} here."
+        f"Differences of single queries, averaged over seeds; interval by resampling "
+        f"{'/'.join(map(str, sorted(clusters)))} paragraphs, p by changing their signs "
+        f"({RESAMPLINGS:,} times each), Holm's correction over all comparisons of the set. Not "
+        f"worse: the interval lies above -{MARGIN}."
     )
     return "\n".join([*lines, "", note]) + "\n"
-
-
-def interval(values: Sequence[float], digits: int) -> str:
-    """Student's 95% interval of the mean."""
-    from scipy.stats import t
-
-    if len(values) < 2:
-        return "-"
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    mean = statistics.fmean(values)
-    return f"{mean - half:+,.{digits}f} to {mean + half:+,.{digits}f}"
-
-
-def sign_flip(values: Sequence[float]) -> float:
-    """The share of all sign patterns whose mean is as far from 0 as the one seen."""
-    seen = abs(math.fsum(values))
-    sums = [
-        abs(math.fsum(sign * x for sign, x in zip(signs, values, strict=True)))
-        for signs in itertools.product((1, -1), repeat=len(values))
-    ]
-    return sum(x >= seen * (1 - 1e-12) for x in sums) / len(sums)
 
 
 def row(cells: Sequence[str]) -> str:

@@ -14,6 +14,9 @@ from torch import Tensor
 
 __all__ = ["RowSparseAdam"]
 
+# Values of a block of rows: four arrays of it fit into a core's cache.
+_BLOCK = 2**16
+
 
 class RowSparseAdam(torch.optim.Optimizer):
     """Adam (Kingma and Ba, arXiv 1412.6980) on the rows of sparse gradients, in place.
@@ -98,7 +101,6 @@ class RowSparseAdam(torch.optim.Optimizer):
         return loss
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        rows, values = gradient.indices()[0], gradient.values()  # (rows,), (rows, dimensions)
         state = self.state[parameter]
         if not state:
             state["step"] = 0
@@ -106,10 +108,17 @@ class RowSparseAdam(torch.optim.Optimizer):
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         state["step"] += 1
         first, second = group["betas"]
-        mean = state["exp_avg"][rows].lerp_(values, 1 - first)
-        square = state["exp_avg_sq"][rows].mul_(second).addcmul_(values, values, value=1 - second)
-        state["exp_avg"][rows] = mean
-        state["exp_avg_sq"][rows] = square
-        deviation = square.sqrt_().div_((1 - second ** state["step"]) ** 0.5).add_(group["eps"])
+        correction = (1 - second ** state["step"]) ** 0.5
         step_size = group["lr"] / (1 - first ** state["step"])
-        parameter.index_add_(0, rows, mean.div_(deviation), alpha=-step_size)
+        # (rows,), (rows, dimensions), some rows at a time: what is between stays in the cache.
+        size = max(1, _BLOCK // parameter[0].numel())
+        for rows, values in zip(
+            gradient.indices()[0].split(size), gradient.values().split(size), strict=True
+        ):
+            mean = state["exp_avg"][rows].lerp_(values, 1 - first)
+            square = state["exp_avg_sq"][rows].mul_(second)
+            square.addcmul_(values, values, value=1 - second)
+            state["exp_avg"].index_copy_(0, rows, mean)
+            state["exp_avg_sq"].index_copy_(0, rows, square)
+            deviation = square.sqrt_().div_(correction).add_(group["eps"])
+            parameter.index_add_(0, rows, mean.div_(deviation), alpha=-step_size)

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 
 from st_hybrid.parallel import PROMPTS
+from st_hybrid.sparse_bag import sparse_bag_means
 
 __all__ = ["build_static_encoder", "train_unigram_tokenizer", "without_dropout"]
 
@@ -65,14 +66,20 @@ class _TokenDropout(StaticEmbedding):
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, dimensions: int, dropout: float, seed: int, sparse: bool
+        self,
+        tokenizer: Tokenizer,
+        dimensions: int,
+        dropout: float,
+        seed: int,
+        sparse: bool,
+        pieces: dict[str, NDArray[np.int32]],
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         weights = torch.randn(tokenizer.get_vocab_size(), dimensions, generator=generator)
         super().__init__(tokenizer, embedding_weights=weights * 0.1)
         self.embedding.sparse = sparse
         self._dropout = dropout
-        self._pieces: dict[str, NDArray[np.int32]] = {}
+        self._pieces = pieces
 
     def preprocess(  # type: ignore[override] # the host's own narrowing of its base class
         self,
@@ -106,6 +113,10 @@ class _TokenDropout(StaticEmbedding):
             keep[offsets[lengths > 0]] |= True  # the first token stays: no text becomes empty
             kept = torch.cat([offsets.new_zeros(1), torch.cumsum(keep.long(), 0)])
             features = {**features, "input_ids": ids[keep], "offsets": kept[offsets]}
+        if self.training and self.embedding.sparse:
+            ids, offsets = features["input_ids"], features["offsets"]
+            features["sentence_embedding"] = sparse_bag_means(self.embedding.weight, ids, offsets)
+            return features
         result: dict[str, Tensor] = super().forward(features, **kwargs)
         return result
 
@@ -118,6 +129,7 @@ def build_static_encoder(
     seed: int = 0,
     prompts: Mapping[str, str] = PROMPTS,
     sparse_gradients: bool = False,
+    tokenised: dict[str, NDArray[np.int32]] | None = None,
 ) -> SentenceTransformer:
     """Build an untrained static encoder that keeps the prompts as its own.
 
@@ -129,6 +141,8 @@ def build_static_encoder(
         prompts: The model's ``query`` and ``document`` prompts.
         sparse_gradients: Whether a step's gradient holds the rows of its tokens alone, as
             :class:`st_hybrid.sparse_adam.RowSparseAdam` needs.
+        tokenised: Texts with their prompts -> token ids of this tokenizer, which are taken as they
+            are. Texts met in training are added, so models may share it.
 
     Returns:
         A sentence-transformers model on the CPU.
@@ -138,7 +152,8 @@ def build_static_encoder(
     """
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"dropout={dropout}: expected a share of tokens in [0, 1)")
-    module = _TokenDropout(tokenizer, dimensions, dropout, seed, sparse_gradients)
+    pieces = {} if tokenised is None else tokenised
+    module = _TokenDropout(tokenizer, dimensions, dropout, seed, sparse_gradients, pieces)
     return SentenceTransformer(modules=[module], prompts={**prompts}, device="cpu")
 
 

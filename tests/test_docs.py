@@ -68,6 +68,35 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "st-hybrid train examples/train.yaml": "test_train_command.py trains a small model",
     "st-hybrid train --model intfloat/multilingual-e5-small --data parallel/qa --output e5 "
     "--steps 2000 --eval-share 0.05": "as above",
+    "bash examples/paper/data.sh raw": "test_paper_recipe.py runs it on small files",
+    "st-hybrid train examples/paper/xlm-r.yaml --dry-run": "reads tens of millions of pairs",
+    "accelerate launch --config_file examples/paper/accelerate.yaml -m st_hybrid train "
+    "examples/paper/xlm-r.yaml": "test_paper_recipe.py launches it for a tiny model",
+    "accelerate launch --config_file examples/paper/accelerate.yaml -m st_hybrid train "
+    "examples/paper/labse.yaml": "as above",
+    "accelerate launch --config_file examples/paper/accelerate.yaml -m st_hybrid train "
+    "examples/paper/xlm-r.yaml --method mono --output paper-xlm-r-mono": "as above",
+    "accelerate launch --config_file examples/paper/accelerate.yaml -m st_hybrid train "
+    "examples/paper/xlm-r.yaml --method cross --output paper-xlm-r-cross": "as above",
+    "st-hybrid evaluate paper-xlm-r/model -t XQuADRetrievalMono -t XQuADRetrievalCross "
+    "-t XQuADRetrievalMulti -t MLQARetrievalMono -t MLQARetrievalCross -t MLQARetrievalMulti "
+    "--output results": "takes a trained model, as above",
+    "python examples/paper/prepare.py mmarco --output paper-data/mmarco": (
+        "would download; test_paper_recipe.py prepares small files"
+    ),
+    "python examples/paper/prepare.py mrtydi --output paper-english/mrtydi": "as above",
+    "python examples/paper/prepare.py mfaq --source raw/mfaq --output paper-english/mfaq": (
+        "test_paper_recipe.py prepares small files"
+    ),
+    "python examples/paper/prepare.py squad --file raw/nq.jsonl --output paper-english/nq": (
+        "as above"
+    ),
+    "python examples/paper/prepare.py beir --folder raw/nq --output paper-english/nq": "as above",
+    "st-hybrid data translate paper-english/nq/queries.tsv --from en --to ar --to zh --to de "
+    "--to hi --to ru --to es --to th --to tr --model facebook/nllb-200-distilled-600M "
+    "--sentences --output paper-data/nq/queries.tsv": "as above, with a tiny model",
+    "python examples/paper/dry_run.py --output dry-run": "test_paper_recipe.py runs it",
+    "python examples/paper/estimate.py --measure": "takes minutes; tested on a tiny model",
     "torchrun --nproc-per-node 8 -m st_hybrid train examples/train.yaml": (
         "test_train_command.py, with two"
     ),

@@ -50,6 +50,15 @@ def test_equals_torchs_sparse_adam() -> None:
     assert torch.equal(ours.weight[15:], start[15:])
 
 
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows updated three at a time are those updated all at once, to the bit."""
+    whole, blocks = table(), table()
+    train(whole, RowSparseAdam(whole.parameters(), lr=0.1), range(5))
+    monkeypatch.setattr("st_hybrid.sparse_adam._BLOCK", 12)
+    train(blocks, RowSparseAdam(blocks.parameters(), lr=0.1), range(5))
+    assert torch.equal(whole.weight, blocks.weight)
+
+
 def test_gradients_add_up_until_the_step() -> None:
     """Two backward passes and one step are a step along the sum of both gradients."""
     twice, dense = table(), table(sparse=False)

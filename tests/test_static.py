@@ -81,6 +81,7 @@ def test_dropout_drops_the_share_asked_for(tokenizer: Tokenizer) -> None:
 
 def test_no_text_loses_all_tokens(tokenizer: Tokenizer) -> None:
     """Even at a dropout near 1 the first token stays; an empty text stays empty, not NaN."""
+    torch.manual_seed(0)
     model = build_static_encoder(tokenizer, 8, dropout=0.999, seed=1).train()
     texts = ["", "Stadt am Fluss", "", "town", ""]
     embeddings = forward(model, texts)
@@ -102,6 +103,34 @@ def test_seed_fixes_weights_and_torchs_own_the_dropout(tokenizer: Tokenizer) -> 
     assert not torch.equal(first, second)
     torch.set_rng_state(state)
     assert torch.equal(forward(models[1], TEXTS), first)
+
+
+def test_sparse_and_dense_gradients_are_the_same(tokenizer: Tokenizer) -> None:
+    """A batch with repeated tokens and an empty text gives one gradient in both forms."""
+    found = []
+    for sparse in (True, False):
+        model = build_static_encoder(tokenizer, 8, seed=1, sparse_gradients=sparse).train()
+        embeddings = model(model.preprocess(["", *TEXTS, "Stadt Stadt"]))["sentence_embedding"]
+        torch.autograd.backward(embeddings.square().sum())
+        module: Any = model[0]
+        gradient = module.embedding.weight.grad
+        assert gradient.is_sparse == sparse
+        found.append(gradient.to_dense())
+    torch.testing.assert_close(*found)
+
+
+def test_models_share_what_is_tokenised(tokenizer: Tokenizer) -> None:
+    """Texts that one model met are known to the other, and ids that are given are used."""
+    tokenised = {"Query: town": np.array([5, 7], dtype=np.int32)}
+    first = build_static_encoder(tokenizer, 8, seed=1, tokenised=tokenised).train()
+    second = build_static_encoder(tokenizer, 8, seed=2, tokenised=tokenised).train()
+    assert first.preprocess(["town"], prompt="Query: ")["input_ids"].tolist() == [5, 7]
+    first.preprocess(TEXTS)
+    assert set(tokenised) == {"Query: town", *TEXTS}
+    ids = tokenizer.encode(TEXTS[3], add_special_tokens=False).ids
+    assert (
+        second.preprocess([TEXTS[3]])["input_ids"].tolist() == ids == tokenised[TEXTS[3]].tolist()
+    )
 
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])

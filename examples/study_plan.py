@@ -1,0 +1,110 @@
+"""What the study trains: the methods of the paper, controls, an alpha sweep and ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+NINE: Final = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
+"""The languages that are trained on; Greek and Vietnamese never are."""
+
+SETS: Final = {"XQuAD": "XQuAD-R", "MLQA": "MLQA-R", "STHybridDemo": "the demo's set"}
+"""First part of a task's name -> title."""
+
+TASKS: Final = tuple(
+    f"{data}Retrieval{setting}"
+    for data in ("XQuAD", "MLQA")
+    for setting in ("Mono", "Cross", "Multi")
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs of an encoder share; chosen on pairs held out of training.
+
+    Attributes:
+        encoder: ``"static"``, or ``"transformer"`` of MiniLM's kind.
+        steps: Steps of a run.
+        batch_size: Rows a step.
+        dimensions: Size of the embeddings.
+        layers: Layers of a transformer.
+        dropout: Share of tokens left out, or a transformer's dropout.
+        learning_rate: Highest learning rate; it falls to 0 along a line.
+        scale: The loss multiplies cosines by it: 1 / temperature.
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+
+    encoder: Literal["static", "transformer"] = "static"
+    steps: int = 3000
+    batch_size: int = 512
+    dimensions: int = 512
+    layers: int = 6
+    dropout: float = 0.3
+    learning_rate: float = 0.01
+    scale: float = 20.0
+    device: Literal["cpu", "cuda"] = "cpu"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs between runs.
+
+    Attributes:
+        alpha: Probability of a monolingual batch.
+        mix: As :class:`st_hybrid.HybridBatchSampler` has it, or ``"shuffled"``: batches of the
+            host's own, from all rows alike.
+        alignment: Weight of the loss's alignment term.
+        masked: Whether the loss masks passages of the same group.
+        weights: How languages and pairs are drawn, ``"uniform"`` or ``"size"``.
+        languages: Languages trained on.
+        batch_factor: Times the settings' batch size; steps are divided by it, so that each run
+            sees as many rows.
+    """
+
+    alpha: float = 0.5
+    mix: Literal["hybrid", "mixed-monolingual", "row-wise", "shuffled"] = "hybrid"
+    alignment: float = 0.0
+    masked: bool = True
+    weights: Literal["uniform", "size"] = "uniform"
+    languages: tuple[str, ...] = NINE
+    batch_factor: float = 1.0
+
+
+VARIANTS: Final[Mapping[str, Variant]] = {
+    "X-X-mono": Variant(1.0),
+    "X-Y": Variant(0.0),
+    "Hybrid": Variant(0.5),
+    "X-X": Variant(1.0, mix="mixed-monolingual"),
+    "row-wise": Variant(0.5, mix="row-wise"),
+    **{f"alpha {n / 10}": Variant(n / 10) for n in range(1, 10) if n != 5},
+    "by size": Variant(weights="size"),
+    "shuffled": Variant(mix="shuffled"),
+    "shuffled, unmasked": Variant(mix="shuffled", masked=False),
+    "batch x 1/4": Variant(batch_factor=0.25),
+    "batch x 2": Variant(batch_factor=2.0),
+    "alignment": Variant(alignment=0.3),
+    "2 languages": Variant(languages=("ar", "en")),
+    "4 languages": Variant(languages=("ar", "en", "es", "zh")),
+}
+"""Name -> variant. ``alpha 0`` is X-Y, ``alpha 0.5`` Hybrid, ``alpha 1`` X-X-mono."""
+
+METHODS: Final = ("X-X-mono", "X-Y", "Hybrid", "X-X", "row-wise")
+"""The paper's methods and controls of equal cost."""
+
+DEBIASED: Final = {"center": "X-X-mono, centred", "lir": "X-X-mono, LIR"}
+"""What is made of X-X-mono without training: method of debiasing -> name."""
+
+SWEEP: Final = ("X-Y", *(x for x in VARIANTS if x.startswith("alpha")), "Hybrid", "X-X-mono")
+"""The alpha sweep."""
+
+ABLATIONS: Final = ("Hybrid", *list(VARIANTS)[len(METHODS) + 8 :])
+"""One thing changed at a time."""
+
+EXPERIMENTS: Final = {"methods": METHODS, "sweep": SWEEP, "ablations": ABLATIONS}
+"""Experiment -> its variants."""
+
+
+def alpha_of(name: str) -> float:
+    """The alpha of a variant of the sweep."""
+    return VARIANTS[name].alpha

@@ -1,0 +1,174 @@
+"""What the study's runs say: values of every seed, and Hybrid against each other variant, tested.
+
+A comparison is paired: the differences of single queries, averaged over the seeds that both have.
+Questions on one paragraph are no independent observations, so paragraphs are resampled for the
+interval and change signs in the test (:mod:`st_hybrid.statistics`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP
+
+from st_hybrid.rank_files import find_rank_files, read_ranks
+from st_hybrid.statistics import ClusterSums, confidence_interval, correct, randomisation_test
+from st_hybrid.statistics.query_scores import metric_named, query_scores
+
+MARGIN: Final = 0.005
+"""Hybrid is not worse where the interval of its difference stays above this much below 0."""
+
+RESAMPLINGS: Final = 10_000
+
+
+class Measure(NamedTuple):
+    """A column of the tables.
+
+    Attributes:
+        label: Its heading.
+        setting: The task it is of.
+        key: Its name in results.
+        digits: Digits shown.
+        more: Whether more is better.
+        tested: Whether variants are compared by it.
+    """
+
+    label: str
+    setting: str
+    key: str
+    digits: int
+    more: bool
+    tested: bool
+
+
+MEASURES: Final = (
+    Measure("Mono mAP", "Mono", "map", 4, True, True),
+    Measure("Cross mAP", "Cross", "map", 4, True, True),
+    Measure("Multi mAP", "Multi", "map", 4, True, True),
+    Measure("Rank distance", "Multi", "rank_distance", 0, False, True),
+    Measure("of chance", "Multi", "rank_distance_of_chance", 3, False, False),
+    Measure("nine languages", "Multi", "rank_distance_nine", 0, False, False),
+    Measure("of chance, nine", "Multi", "rank_distance_nine_of_chance", 3, False, False),
+)
+
+Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
+
+
+def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
+    """Encoder -> variant -> seed -> the run.
+
+    Args:
+        output: The study's folder.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
+    for path in sorted((output / "runs").glob("*.json")):
+        run = json.loads(path.read_bytes())
+        run["name"] = path.stem
+        found.setdefault(run["encoder"], {}).setdefault(run["variant"], {})[run["seed"]] = run
+    if not found:
+        raise FileNotFoundError(f"there is no run in '{output}': run 'study.py run' first")
+    return found
+
+
+def summarise(output: Path, runs: Runs) -> dict[str, Any]:
+    """Sum up the runs of one encoder.
+
+    Args:
+        output: The study's folder.
+        runs: Variant -> seed -> the run.
+
+    Returns:
+        What ``results.md`` shows, ready for JSON.
+    """
+    files = {(s.model, s.task): path for path, s in find_rank_files([output / "results"])}
+    order = [*METHODS, *DEBIASED.values(), *SWEEP, *ABLATIONS]
+    variants = [name for name in dict.fromkeys(order) if name in runs]
+    every = [run for name in variants for run in runs[name].values()]
+    hidden = {"variant", "seed", "scores", "name", "train_seconds", "evaluate_seconds", "rows"}
+    sets = [name for name in SETS if any(f"{name}RetrievalMono" in run["scores"] for run in every)]
+    return {
+        "settings": {k: v for k, v in every[0].items() if k not in hidden},
+        "seconds": {
+            key: [float(x) for x in np.quantile([run[key] for run in every], [0, 0.5, 1])]
+            for key in ("train_seconds", "evaluate_seconds")
+        },
+        "seeds": {name: sorted(runs[name]) for name in variants},
+        "values": {data: {name: _values(runs[name], data) for name in variants} for data in sets},
+        "comparisons": {data: list(_comparisons(runs, files, data, variants)) for data in sets},
+    }
+
+
+def _values(seeds: Mapping[int, Mapping[str, Any]], data: str) -> list[list[float]]:
+    """One list a seed, one value a measure."""
+    return [
+        [run["scores"][f"{data}Retrieval{x.setting}"][x.key] for x in MEASURES]
+        for _, run in sorted(seeds.items())
+    ]
+
+
+def _comparisons(
+    runs: Runs, files: Mapping[tuple[str, str], Path], data: str, variants: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Hybrid less each other, with p-values corrected for all of a test set's comparisons."""
+    others = [name for name in variants if name != "Hybrid"]
+    rows = []
+    for measure in (x for x in MEASURES if x.tested):
+        if "Hybrid" not in runs:
+            return
+        own = _Ranks(runs["Hybrid"], files, data, measure)
+        for other in others:
+            rows.append(_compare(own, _Ranks(runs[other], files, data, measure), other))
+    for row, p in zip(rows, correct([row["p"] for row in rows]), strict=True):
+        yield row | {"p_corrected": float(p)}
+
+
+class _Ranks:
+    """The queries' scores of a variant, seed by seed, where its rank files are there."""
+
+    def __init__(
+        self,
+        seeds: Mapping[int, Mapping[str, Any]],
+        files: Mapping[tuple[str, str], Path],
+        data: str,
+        measure: Measure,
+    ) -> None:
+        self.measure = measure
+        self.scores: dict[int, NDArray[np.float64]] = {}
+        metric = metric_named(measure.key)
+        for seed, run in seeds.items():
+            model = f"local/{run['name'].replace(' ', '_')}"
+            records = read_ranks(files[model, f"{data}Retrieval{measure.setting}"])
+            self.scores[seed] = query_scores(records, [metric])[metric.name]
+            self.clusters, self.subsets = records.clusters, records.subsets
+
+
+def _compare(own: _Ranks, other: _Ranks, name: str) -> dict[str, Any]:
+    seeds = sorted(set(own.scores) & set(other.scores))
+    by_seed = [own.scores[seed] - other.scores[seed] for seed in seeds]
+    sums = ClusterSums.of(np.mean(by_seed, axis=0), own.clusters, own.subsets)
+    low, high = confidence_interval(sums, samples=RESAMPLINGS)
+    p = randomisation_test(sums, permutations=RESAMPLINGS).p
+    means = [ClusterSums.of(x, own.clusters, own.subsets).mean for x in by_seed]
+    more = own.measure.more
+    return {
+        "measure": own.measure.label,
+        "other": name,
+        "seeds": len(seeds),
+        "difference": sums.mean,
+        "low": low,
+        "high": high,
+        "p": p,
+        "least": min(means),
+        "greatest": max(means),
+        "better_in": sum((x > 0) == more and x != 0 for x in means),
+        "clusters": sums.n_clusters,
+        "not_worse": low > -MARGIN if more else None,
+    }

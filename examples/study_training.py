@@ -1,0 +1,237 @@
+"""One run of the study: train a model, evaluate it, and write what it scored."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from study_data import Tokens, load_tokenizer
+from study_plan import NINE, Settings, Variant
+
+import st_hybrid
+from st_hybrid.bias import chance_rank_distance
+from st_hybrid.columns import integer_matrix, stored_column
+from st_hybrid.evaluate import evaluate
+from st_hybrid.evaluator import MultilingualRetrievalEvaluator
+from st_hybrid.languages import LANGUAGES, split_pair_codes
+from st_hybrid.parallel import PROMPTS, ParallelData
+from st_hybrid.rank_files.reading import read_table
+from st_hybrid.sparse_adam import RowSparseAdam
+from st_hybrid.static import build_static_encoder, without_dropout
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+LIR_COMPONENTS: Final = 4
+
+
+def rows_of(variant: Variant, *, copies: bool) -> str:
+    """The folder of the rows that a variant trains on."""
+    if variant.alignment:
+        return "rows-aligned"
+    return "rows-copies" if copies else "rows"
+
+
+def untrained(
+    settings: Settings, output: Path, seed: int, tokenised: Tokens | None
+) -> SentenceTransformer:
+    """An encoder without training, static or a transformer."""
+    tokenizer = load_tokenizer(output)
+    if settings.encoder == "static":
+        return build_static_encoder(
+            tokenizer,
+            settings.dimensions,
+            dropout=settings.dropout,
+            seed=seed,
+            sparse_gradients=True,
+            tokenised=tokenised,
+        ).to(settings.device)
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = output / "scratch" / f"bert-{os.getpid()}"
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<unk>", model_max_length=96
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(fast),
+        hidden_size=settings.dimensions,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=max(settings.dimensions // 32, 1),
+        intermediate_size=4 * settings.dimensions,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+    )
+    BertModel(config).save_pretrained(folder)
+    modules = [Transformer(str(folder), max_seq_length=96), Pooling(settings.dimensions)]
+    model = SentenceTransformer(modules=modules, prompts=dict(PROMPTS), device=settings.device)
+    shutil.rmtree(folder)
+    return model
+
+
+def in_languages(dataset: Dataset, languages: tuple[str, ...]) -> Dataset:
+    """The rows of some languages."""
+    if languages == NINE:
+        return dataset
+    labels = integer_matrix(stored_column(dataset, "label")[0], "label")
+    codes = [list(LANGUAGES).index(code) for code in languages]
+    query, passage = split_pair_codes(labels[:, 0])
+    return dataset.select(np.flatnonzero(np.isin(query, codes) & np.isin(passage, codes)))
+
+
+def train(
+    model: SentenceTransformer,
+    dataset: Dataset,
+    variant: Variant,
+    settings: Settings,
+    scratch: Path,
+    seed: int,
+) -> SentenceTransformer:
+    """Train a model with the trainer as any user would.
+
+    Returns:
+        The model as anybody would load it.
+    """
+    static = settings.encoder == "static"
+    steps = round(settings.steps / variant.batch_factor)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(scratch),
+        max_steps=steps,
+        per_device_train_batch_size=round(settings.batch_size * variant.batch_factor),
+        learning_rate=settings.learning_rate,
+        warmup_steps=0 if static else steps // 10,
+        prompts=st_hybrid.column_prompts(dataset.column_names, model.prompts),
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        bf16=settings.device == "cuda" and not static,
+        use_cpu=settings.device == "cpu",
+    )
+    if variant.mix != "shuffled":
+        arguments.batch_sampler = st_hybrid.HybridBatchSampler.with_options(
+            alpha=variant.alpha,
+            mix=variant.mix,
+            language_weights=variant.weights,
+            pair_weights=variant.weights,
+        )
+    loss: torch.nn.Module = st_hybrid.MultilingualContrastiveLoss(
+        model, scale=settings.scale, alignment_weight=variant.alignment
+    )
+    if not variant.masked:
+        loss = MultipleNegativesRankingLoss(model, scale=settings.scale)
+    optimizer: Optimizer | None = None
+    if static:
+        optimizer = RowSparseAdam(model.parameters(), settings.learning_rate)
+    st_hybrid.SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset,
+        loss=loss,
+        optimizers=(optimizer, None),
+    ).train()
+    return without_dropout(model).to(settings.device) if static else model
+
+
+def held_out_scores(model: SentenceTransformer, held: ParallelData) -> dict[str, float]:
+    """Scores on the pairs held out, which choices are made by."""
+    evaluator = MultilingualRetrievalEvaluator(
+        held.queries, held.passages, held.pairs, languages=NINE, batch_size=256, write_csv=False
+    )
+    wanted = {"mono_map", "cross_map", "multi_map", "multi_rank_distance"}
+    return {k: v for k, v in evaluator(model).items() if k in wanted}
+
+
+def test_scores(
+    model: SentenceTransformer, name: str, tasks: Iterable[str], output: Path
+) -> dict[str, dict[str, float]]:
+    """Evaluate with mteb; the ranks stay in the study's folder.
+
+    Returns:
+        Task -> measure -> mean over the subsets that have it.
+    """
+    results = output / "results"
+    paths = evaluate(model, list(tasks), results, name=name, batch_size=256, overwrite=True)
+    scores = {}
+    for path in paths:
+        content = json.loads(path.read_bytes())
+        values: dict[str, list[float]] = {}
+        for subset in content["scores"]["test"]:
+            for key in ("map", "recall_at_1", "rank_distance", "rank_distance_of_chance"):
+                if key in subset:
+                    values.setdefault(key, []).append(subset[key])
+        scores[content["task_name"]] = {k: float(np.mean(v)) for k, v in values.items()}
+        ranks = path.parent / "ranks" / path.with_suffix(".parquet").name
+        if "rank_distance" in values and ranks.exists():
+            scores[content["task_name"]] |= nine_language_distance(ranks)
+    return scores
+
+
+def nine_language_distance(path: Path) -> dict[str, float]:
+    """The rank distance over the trained languages: their queries, and their relevant passages.
+
+    Ranks are those in the pool of all languages.
+    """
+    _, sizes, table = read_table(path)
+    text = ("subset", "query", "query_language", "passage_language")
+    subset, query, asked, answered = (np.asarray(table[name].to_pylist()) for name in text)
+    kept = np.isin(asked, NINE) & np.isin(answered, NINE)
+    rank = table["mid_rank"].to_numpy()[kept]
+    _, first, group, count = np.unique(
+        np.stack([subset[kept], query[kept]]),
+        axis=1,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    low, high = np.full(len(first), np.inf), np.zeros(len(first))
+    np.minimum.at(low, group, rank)
+    np.maximum.at(high, group, rank)
+    means, shares = [], []
+    for name in np.unique(subset[kept]):
+        chosen = (subset[kept][first] == name) & (count > 1)
+        distance, least = (high - low)[chosen], count[chosen] - 1
+        chance = chance_rank_distance(count[chosen], sizes[name])
+        means.append(distance.mean())
+        shares.append(((distance - least) / (chance - least)).mean())
+    return {
+        "rank_distance_nine": float(np.mean(means)),
+        "rank_distance_nine_of_chance": float(np.mean(shares)),
+    }
+
+
+def debiased(
+    model: SentenceTransformer, method: str, texts: dict[str, list[str]]
+) -> SentenceTransformer:
+    """The model without language directions, fitted on monolingual text and not trained."""
+    from st_hybrid.debias import debias_model, fit_debiasing
+
+    fitted = fit_debiasing(model, texts, cast("Any", method), LIR_COMPONENTS, batch_size=256)
+    return debias_model(model, fitted)
+
+
+def machine(device: str) -> str:
+    """What a run was made on."""
+    card = torch.cuda.get_device_name() if device == "cuda" else "CPU alone"
+    return f"{card}, {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}"
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(path)
