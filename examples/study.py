@@ -27,7 +27,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from study_plan import DEBIASED, EXPERIMENTS, METHODS, TASKS, VARIANTS, Settings, Variant
+from study_files import write_json
+from study_plan import DEBIASED, EXPERIMENTS, METHODS, TASKS, VARIANTS, Settings, Variant, file_name
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class Run:
     def path(self, output: Path) -> Path:
         """Where its result goes."""
         if self.tasks:
-            return output / "runs" / f"{self.settings.encoder}-{self.name}-{self.seed}.json"
+            name = file_name(self.settings.encoder, self.name, self.seed)
+            return output / "runs" / f"{name}.json"
         changed = "-".join(f"{getattr(self.settings, name)}" for name in SETTINGS[1:])
         rows = "copies" if self.copies else "no copies"
         return output / "tuning" / f"{self.settings.encoder}-{self.name}-{changed}-{rows}.json"
@@ -94,19 +96,20 @@ def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> 
     }
     if not run.tasks:
         held = load_split(options.data)[2]
-        steps.write_json(path, result | {"scores": steps.held_out_scores(model, held)})
+        write_json(path, result | {"scores": steps.held_out_scores(model, held)})
         return
     models = [(path, run.name, model)]
     if run.name == "X-X-mono":
         texts = monolingual_texts(load_parallel_data(options.data / "qa", options.data / "bitext"))
         for method, label in DEBIASED.items():
             changed = steps.debiased(model, method, texts)
-            models.append((path.with_name(path.name.replace(run.name, label)), label, changed))
+            file = path.with_name(f"{file_name(run.settings.encoder, label, run.seed)}.json")
+            models.append((file, label, changed))
     for file, label, evaluated in reversed(models):  # the run's own last: then all is done
         start = time.perf_counter()
         scores = steps.test_scores(evaluated, file.stem, run.tasks, output)
         done = {"variant": label, "evaluate_seconds": time.perf_counter() - start, "scores": scores}
-        steps.write_json(file, result | done)
+        write_json(file, result | done)
 
 
 def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> None:
@@ -210,7 +213,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     many.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     many.add_argument("--tasks", nargs="+", default=TASKS, help="names of mteb tasks")
     report = commands.add_parser("report", help="tables, tests and plots of the runs there are")
-    report.add_argument("--output", type=Path, required=True, help="folder of the study")
+    report.add_argument("--output", type=Path, help="folder of the study, whose runs are summed up")
     report.add_argument("--docs", type=Path, required=True, help="where results.md goes")
     return parser.parse_args(arguments)
 

@@ -1,7 +1,7 @@
 """The study's rows: parallel text without the zero-shot languages, less what choices are made on.
 
 Pairs that hang together by a text (passage groups) are on one side of the split. Monolingual rows
-come from questions and answers alone: a sentence that is its own passage is a mere copy.
+come from questions and answers alone: a parallel sentence would be its own passage.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from study_plan import NINE
 from tokenizers import Tokenizer
 
 import st_hybrid
+from st_hybrid.corpora.building import RowKinds
 from st_hybrid.parallel import (
     PROMPTS,
     ParallelData,
@@ -38,8 +39,8 @@ Tokens = dict[str, NDArray[np.int32]]
 BLOCK: Final = 100_000
 HELD_SHARE: Final = 0.05
 DISTRACTORS: Final = 2000
-ROWS: Final = {"rows": {}, "rows-copies": {"copies": True}, "rows-aligned": {"translations": True}}
-"""Folder -> how its rows are built."""
+ROWS: Final = ("rows", "rows-copies", "rows-aligned")
+"""Folders of rows: those of most runs, with monolingual rows of sentences, with translations."""
 
 
 def load_split(folder: Path) -> tuple[ParallelData, ParallelData, ParallelData]:
@@ -60,33 +61,30 @@ def load_split(folder: Path) -> tuple[ParallelData, ParallelData, ParallelData]:
 
 def _by_source(data: ParallelData) -> tuple[ParallelData, ParallelData]:
     """Pairs of two texts, and pairs of a text and its own translations."""
-    queries = np.asarray(data.queries.id_array.to_pylist())[data.pairs[:, 0]]
-    passages = np.asarray(data.passages.id_array.to_pylist())[data.pairs[:, 1]]
-    same = queries == passages
-    return tuple(  # type: ignore[return-value] # two of them
-        dataclasses.replace(data, pairs=data.pairs[x], findings=()) for x in (~same, same)
+    queries, passages = (
+        np.asarray(table.id_array.to_pylist())[data.pairs[:, place]]
+        for place, table in enumerate((data.queries, data.passages))
     )
+    same = queries == passages
+    asked, sentences = (
+        dataclasses.replace(data, pairs=data.pairs[chosen], findings=()) for chosen in (~same, same)
+    )
+    return asked, sentences
 
 
-def build_rows(
-    asked: ParallelData,
-    sentences: ParallelData,
-    *,
-    copies: bool = False,
-    translations: bool = False,
-) -> Dataset:
+def build_rows(asked: ParallelData, sentences: ParallelData, name: str) -> Dataset:
     """All ordered language pairs of the questions, and of the sentences those of two languages.
 
     Args:
         asked: Questions and passages.
         sentences: Parallel sentences.
-        copies: Whether sentences give monolingual rows too, each its own passage.
-        translations: Whether to add the column that the alignment term needs.
+        name: One of :data:`ROWS`.
 
     Returns:
         The rows.
     """
-    of_sentences: Literal["all", "cross-lingual"] = "all" if copies else "cross-lingual"
+    translations = name == "rows-aligned"
+    of_sentences: RowKinds = "all" if name == "rows-copies" else "cross-lingual"
     build = functools.partial(
         build_parallel_dataset, languages=NINE, translations=translations, log_findings=False
     )
@@ -94,14 +92,14 @@ def build_rows(
 
 
 def texts_of(dataset: Dataset) -> dict[str, list[str]]:
-    """Column of text -> its distinct texts with their prompt."""
+    """Column of text -> its distinct texts."""
     found = {}
-    for name, prompt in st_hybrid.column_prompts(dataset.column_names, PROMPTS).items():
+    for name in (x for x in dataset.column_names if x != "label"):
         column = dataset.select_columns([name])
         texts: dict[str, None] = {}
         for start in range(0, len(dataset), BLOCK):
             texts.update(dict.fromkeys(column[start : start + BLOCK][name]))
-        found[name] = [prompt + text for text in texts]
+        found[name] = list(texts)
     return found
 
 
@@ -129,7 +127,9 @@ def load_tokens(output: Path, rows: Iterable[str]) -> Tokens:
 
 
 def _tokenise(tokenizer: Tokenizer, dataset: Dataset, path: Path) -> None:
-    texts = sorted({x for some in texts_of(dataset).values() for x in some})
+    prompts = st_hybrid.column_prompts(dataset.column_names, PROMPTS)
+    found = texts_of(dataset).items()
+    texts = sorted({prompts[column] + text for column, some in found for text in some})
     ids = []
     for start in range(0, len(texts), BLOCK // 10):
         block = tokenizer.encode_batch(texts[start : start + BLOCK // 10], add_special_tokens=False)
@@ -155,17 +155,10 @@ def prepare(folder: Path, output: Path, wanted: set[str], vocabulary: int, sampl
         return
     asked, sentences, _ = load_split(folder)
     for name in missing:
-        save_parallel_dataset(build_rows(asked, sentences, **ROWS[name]), output / name)
+        save_parallel_dataset(build_rows(asked, sentences, name), output / name)
     if not target.exists():
-        texts = sorted(
-            {
-                x
-                for some in texts_of(
-                    load_parallel_dataset(output / next(iter(sorted(wanted))))
-                ).values()
-                for x in some
-            }
-        )
+        found = texts_of(load_parallel_dataset(output / min(wanted)))
+        texts = sorted({text for some in found.values() for text in some})
         drawn = np.random.default_rng(0).permutation(len(texts))[:sample]
         train_unigram_tokenizer((texts[i] for i in drawn), vocabulary).save(str(target))
 

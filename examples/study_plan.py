@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -36,11 +37,11 @@ class Settings:
     """
 
     encoder: Literal["static", "transformer"] = "static"
-    steps: int = 3000
+    steps: int = 2000
     batch_size: int = 512
     dimensions: int = 512
     layers: int = 6
-    dropout: float = 0.3
+    dropout: float = 0.1
     learning_rate: float = 0.01
     scale: float = 20.0
     device: Literal["cpu", "cuda"] = "cpu"
@@ -108,3 +109,8 @@ EXPERIMENTS: Final = {"methods": METHODS, "sweep": SWEEP, "ablations": ABLATIONS
 def alpha_of(name: str) -> float:
     """The alpha of a variant of the sweep."""
     return VARIANTS[name].alpha
+
+
+def file_name(encoder: str, name: str, seed: int) -> str:
+    """What a run's files and its model are called."""
+    return f"{encoder}-{re.sub('[^A-Za-z0-9.]+', '-', name)}-{seed}"

@@ -1,7 +1,7 @@
 """``study.py report``: docs/results.md with its tables, and the plots it shows.
 
-What runs say is kept, encoder by encoder, as docs/results/ENCODER.json: the page is made of these,
-so runs of another machine or day add to it. What is to be said about the tables is written by hand
+What runs say is kept as docs/results/ENCODER-STEPS.json: the page is made of these files, and runs
+of another machine or day add to them. What is to be said about the tables is written by hand
 in docs/results/discussion.md and stands on top.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from study_files import write_json
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
 from study_plots import draw_methods, draw_sweep
-from study_summary import MARGIN, MEASURES, RESAMPLINGS, read_runs, summarise
-from study_training import write_json
+from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
 
 HEAD = """# Results
 
@@ -24,32 +24,49 @@ HEAD = """# Results
 COLUMNS = [measure.label for measure in MEASURES]
 
 
-def write_report(output: Path, docs: Path) -> None:
-    """Sum up the study's runs, and make the page of all summaries there are.
+def write_report(output: Path | None, docs: Path) -> None:
+    """Sum up the study's runs, and make the page and plots of all summaries there are.
 
     Args:
-        output: The study's folder.
+        output: The study's folder; without one, the page is made anew of the summaries.
         docs: The folder of ``results.md``.
 
     Raises:
         FileNotFoundError: If there are no runs.
     """
     folder = docs / "results"
-    for encoder, runs in read_runs(output).items():
-        write_json(folder / f"{encoder}.json", summarise(output, runs))
+    if output is not None:
+        for name, runs in read_runs(output).items():
+            path, summary = folder / f"{name}.json", summarise(output, runs)
+            if path.exists():
+                summary = merge(json.loads(path.read_bytes()), summary)
+            write_json(path, summary)
+    for path in sorted(folder.glob("*.json")):
+        summary = json.loads(path.read_bytes())
+        draw_methods(summary, folder / f"{path.stem}-methods.svg")
+        if has_sweep(summary):
+            draw_sweep(summary, folder / f"{path.stem}-sweep.svg")
+    partial = docs / "results.md.partial"
+    partial.write_text(format_page(folder), encoding="utf-8")
+    partial.replace(docs / "results.md")
+
+
+def format_page(folder: Path) -> str:
+    """The page, of summaries and discussion.
+
+    Args:
+        folder: The folder that holds them.
+
+    Returns:
+        Markdown.
+    """
     parts = [HEAD]
     discussion = folder / "discussion.md"
     if discussion.exists():
         parts.append(discussion.read_text(encoding="utf-8"))
     for path in sorted(folder.glob("*.json")):
-        summary = json.loads(path.read_bytes())
-        parts.append(format_encoder(path.stem, summary))
-        draw_methods(summary, folder / f"{path.stem}-methods.svg")
-        if has_sweep(summary):
-            draw_sweep(summary, folder / f"{path.stem}-sweep.svg")
-    partial = docs / "results.md.partial"
-    partial.write_text("\n".join(parts), encoding="utf-8")
-    partial.replace(docs / "results.md")
+        parts.append(format_summary(path.stem, json.loads(path.read_bytes())))
+    return "\n".join(parts)
 
 
 def has_sweep(summary: Mapping[str, Any]) -> bool:
@@ -57,26 +74,30 @@ def has_sweep(summary: Mapping[str, Any]) -> bool:
     return any(name.startswith("alpha") for name in summary["seeds"])
 
 
-def format_encoder(encoder: str, summary: Mapping[str, Any]) -> str:
-    """Everything about one encoder.
+def format_summary(name: str, summary: Mapping[str, Any]) -> str:
+    """Everything about the runs of one encoder and number of steps.
 
     Args:
-        encoder: Its name.
+        name: Of its files.
         summary: What :func:`study_summary.summarise` gives.
 
     Returns:
         Markdown.
     """
-    parts = [f"## The {encoder} encoder\n", format_setup(summary)]
-    parts.append(f"![Every seed of each method](results/{encoder}-methods.svg)\n")
+    settings = summary["settings"]
+    title = f"The {settings['encoder']} encoder, {settings['steps']:,} steps"
+    parts = [f"## {title}\n", format_setup(summary)]
+    parts.append(f"![Every seed of each method](results/{name}-methods.svg)\n")
     for data, values in summary["values"].items():
         title = SETS[data]
         compared = [x for x in (*METHODS, *DEBIASED.values()) if x in values]
         parts += [f"### {title}\n", "Mean over seeds ± standard deviation:\n"]
         parts += [means_table(values, summary, compared), f"Hybrid less each other, {title}:\n"]
         parts += [comparisons_table(summary["comparisons"][data], compared)]
+    if summary["tuning"]:
+        parts += ["### Choices\n", tuning_table(summary["tuning"])]
     if has_sweep(summary):
-        parts += ["### The alpha sweep\n", f"![Curves](results/{encoder}-sweep.svg)\n"]
+        parts += ["### The alpha sweep\n", f"![Curves](results/{name}-sweep.svg)\n"]
         for data, values in summary["values"].items():
             names = sorted((x for x in SWEEP if x in values), key=alpha_of)
             labels = {
@@ -111,6 +132,25 @@ def format_setup(summary: Mapping[str, Any]) -> str:
         "*of chance* is their share of a random ranking's, 1 being chance. *Nine languages* counts "
         "the queries and relevant passages of trained languages alone, in the pool of all.\n"
     )
+
+
+def tuning_table(tuning: Sequence[Mapping[str, Any]]) -> str:
+    """The settings that were tried, by their scores on pairs held out of training."""
+    names = ("steps", "batch_size", "dimensions", "dropout", "learning_rate", "scale")
+    scores = ("mono_map", "cross_map", "multi_map")
+    head = ["", *(x.replace("_", " ") for x in names), "copies"]
+    lines = [row([*head, "Mono mAP", "Cross mAP", "Multi mAP", "mean"])]
+    lines.append(rule(len(head) + 4))
+    for run in tuning:
+        values = [run["scores"][x] for x in scores]
+        cells = [run["variant"], *(f"{run[x]:g}" for x in names), "yes" if run["copies"] else "no"]
+        cells += [f"{x:.4f}" for x in (*values, sum(values) / len(values))]
+        lines.append(row(cells))
+    note = (
+        "mAP of questions held out of training, in the nine languages, one seed. Copies: whether "
+        "parallel sentences give monolingual rows too, in which query and passage are one text."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
 
 
 def means_table(

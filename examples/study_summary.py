@@ -60,7 +60,7 @@ Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 
 def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
-    """Encoder -> variant -> seed -> the run.
+    """Encoder and steps, such as ``static-2000`` -> variant -> seed -> the run.
 
     Args:
         output: The study's folder.
@@ -72,10 +72,18 @@ def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
     for path in sorted((output / "runs").glob("*.json")):
         run = json.loads(path.read_bytes())
         run["name"] = path.stem
-        found.setdefault(run["encoder"], {}).setdefault(run["variant"], {})[run["seed"]] = run
+        one = found.setdefault(f"{run['encoder']}-{run['steps']}", {})
+        one.setdefault(run["variant"], {})[run["seed"]] = run
     if not found:
         raise FileNotFoundError(f"there is no run in '{output}': run 'study.py run' first")
     return found
+
+
+def read_tuning(output: Path) -> list[dict[str, Any]]:
+    """The settings that were tried, with their scores on the pairs held out."""
+    found = [json.loads(x.read_bytes()) for x in sorted((output / "tuning").glob("*.json"))]
+    order = {name: place for place, name in enumerate(METHODS)}
+    return sorted(found, key=lambda run: (order.get(run["variant"], len(order)), run["steps"]))
 
 
 def summarise(output: Path, runs: Runs) -> dict[str, Any]:
@@ -94,7 +102,9 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
     every = [run for name in variants for run in runs[name].values()]
     hidden = {"variant", "seed", "scores", "name", "train_seconds", "evaluate_seconds", "rows"}
     sets = [name for name in SETS if any(f"{name}RetrievalMono" in run["scores"] for run in every)]
+    encoder = every[0]["encoder"]
     return {
+        "tuning": [run for run in read_tuning(output) if run["encoder"] == encoder],
         "settings": {k: v for k, v in every[0].items() if k not in hidden},
         "seconds": {
             key: [float(x) for x in np.quantile([run[key] for run in every], [0, 0.5, 1])]
@@ -102,8 +112,51 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
         },
         "seeds": {name: sorted(runs[name]) for name in variants},
         "values": {data: {name: _values(runs[name], data) for name in variants} for data in sets},
-        "comparisons": {data: list(_comparisons(runs, files, data, variants)) for data in sets},
+        "comparisons": {
+            data: _corrected(list(_comparisons(runs, files, data, variants))) for data in sets
+        },
     }
+
+
+def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a summary what an earlier one has of variants that it lacks.
+
+    Args:
+        earlier: A summary of other runs with the same settings.
+        later: The summary to be completed.
+
+    Returns:
+        Both. A variant's seeds are those of one of them, never a mix.
+
+    Raises:
+        ValueError: If the settings differ.
+    """
+    if earlier["settings"] != later["settings"]:
+        raise ValueError(
+            f"the summaries have the settings {earlier['settings']} and {later['settings']}: give "
+            "the runs another docs folder, or take the earlier summary away"
+        )
+    kept = [name for name in earlier["seeds"] if name not in later["seeds"]]
+    merged = {**later, "seeds": {**later["seeds"], **{x: earlier["seeds"][x] for x in kept}}}
+    merged["tuning"] = later["tuning"] or earlier["tuning"]
+    for key in ("values", "comparisons"):
+        merged[key] = dict(later[key])
+    for data, values in earlier["values"].items():
+        old = {name: values[name] for name in kept}
+        merged["values"][data] = {**merged["values"].get(data, {}), **old}
+        rows = [x for x in earlier["comparisons"][data] if x["other"] in kept]
+        merged["comparisons"][data] = _corrected([*later["comparisons"].get(data, []), *rows])
+    return merged
+
+
+def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The comparisons of a test set with p-values corrected for all of them."""
+    if not rows:
+        return []
+    return [
+        row | {"p_corrected": float(p)}
+        for row, p in zip(rows, correct([row["p"] for row in rows]), strict=True)
+    ]
 
 
 def _values(seeds: Mapping[int, Mapping[str, Any]], data: str) -> list[list[float]]:
@@ -117,17 +170,13 @@ def _values(seeds: Mapping[int, Mapping[str, Any]], data: str) -> list[list[floa
 def _comparisons(
     runs: Runs, files: Mapping[tuple[str, str], Path], data: str, variants: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Hybrid less each other, with p-values corrected for all of a test set's comparisons."""
-    others = [name for name in variants if name != "Hybrid"]
-    rows = []
+    """Hybrid less others."""
+    if "Hybrid" not in runs:
+        return
     for measure in (x for x in MEASURES if x.tested):
-        if "Hybrid" not in runs:
-            return
         own = _Ranks(runs["Hybrid"], files, data, measure)
-        for other in others:
-            rows.append(_compare(own, _Ranks(runs[other], files, data, measure), other))
-    for row, p in zip(rows, correct([row["p"] for row in rows]), strict=True):
-        yield row | {"p_corrected": float(p)}
+        for other in (name for name in variants if name != "Hybrid"):
+            yield _compare(own, _Ranks(runs[other], files, data, measure), other)
 
 
 class _Ranks:
@@ -144,7 +193,7 @@ class _Ranks:
         self.scores: dict[int, NDArray[np.float64]] = {}
         metric = metric_named(measure.key)
         for seed, run in seeds.items():
-            model = f"local/{run['name'].replace(' ', '_')}"
+            model = f"local/{run['name']}"
             records = read_ranks(files[model, f"{data}Retrieval{measure.setting}"])
             self.scores[seed] = query_scores(records, [metric])[metric.name]
             self.clusters, self.subsets = records.clusters, records.subsets

@@ -227,11 +227,3 @@ def machine(device: str) -> str:
     """What a run was made on."""
     card = torch.cuda.get_device_name() if device == "cuda" else "CPU alone"
     return f"{card}, {os.cpu_count()} cores ({platform.machine()}), torch {torch.__version__}"
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    partial.replace(path)

@@ -21,32 +21,18 @@ from sentence_transformers import SentenceTransformerTrainingArguments
 from tokenizers import Tokenizer
 
 import st_hybrid
-from st_hybrid.parallel import ParallelTexts, read_pairs, read_parallel_texts
+from st_hybrid.parallel import load_parallel_data
 from st_hybrid.sparse_adam import RowSparseAdam
 from st_hybrid.static import build_static_encoder, train_unigram_tokenizer, without_dropout
 
 LANGUAGES = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
 
 
-def read_rows(data: Path, *, translations: bool = False) -> tuple[Dataset, list[str]]:
+def read_rows(data: Path, *, copies: bool) -> tuple[Dataset, list[str]]:
     """Read all tables into one dataset of ordered language pairs, and the distinct texts."""
-    queries = [read_parallel_texts(data / "qa" / "queries.tsv.xz")]
-    passages = [read_parallel_texts(data / "qa" / "passages.tsv.xz")]
-    pairs = [read_pairs(data / "qa" / "pairs.tsv.xz", queries[0], passages[0])]
-    for path in sorted((data / "bitext").glob("*.tsv.xz")):
-        # A sentence is its own passage: only its translations teach anything.
-        table = read_parallel_texts(path)
-        first = (sum(map(len, queries)), sum(map(len, passages)))
-        pairs.append(np.arange(len(table))[:, None] + first)
-        queries.append(table)
-        passages.append(table)
-    query_texts = ParallelTexts.concatenate(queries).select_languages(LANGUAGES)
-    passage_texts = ParallelTexts.concatenate(passages).select_languages(LANGUAGES)
-    dataset = st_hybrid.build_parallel_dataset(
-        query_texts, passage_texts, np.concatenate(pairs), translations=translations
-    )
-    texts = {*query_texts.texts.to_pylist(), *passage_texts.texts.to_pylist()} - {None}
-    return dataset, sorted(texts)
+    corpus = load_parallel_data(data / "qa", data / "bitext").select_languages(LANGUAGES)
+    texts = {*corpus.queries.texts.to_pylist(), *corpus.passages.texts.to_pylist()} - {None}
+    return st_hybrid.build_parallel_dataset(corpus, copies=copies), sorted(texts)
 
 
 def main() -> None:
@@ -64,13 +50,16 @@ def main() -> None:
         "--tokenizer", type=Path, help="tokenizer.json of another run: compare models with one"
     )
     parser.add_argument("--learning-rate", type=float, default=0.01)
-    parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument(
+        "--copies", action="store_true", help="monolingual rows of parallel sentences too"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sampler = st_hybrid.HybridBatchSampler.with_options(alpha=options.alpha)
     start = time.perf_counter()
-    dataset, texts = read_rows(options.data)
+    dataset, texts = read_rows(options.data, copies=options.copies)
     print(
         f"{len(dataset):,} rows of {len(texts):,} texts after {time.perf_counter() - start:.0f} s"
     )

@@ -74,6 +74,7 @@ def build_parallel_dataset(
     negatives: Mapping[str, ArrayLike] | None = None,
     translations: bool = False,
     monolingual: Sequence[ParallelData] = (),
+    copies: bool = True,
     gates: QualityLimits | None = _GATES,
     seed: int = 0,
     log_findings: bool = True,
@@ -115,6 +116,9 @@ def build_parallel_dataset(
             language drawn at random for each row (in its own, where it exists in no other): what
             the ``alignment_weight`` of :class:`~st_hybrid.loss.MultilingualContrastiveLoss` needs.
         monolingual: Further corpora, of which only the monolingual rows are used.
+        copies: Whether to build monolingual rows whose query is their passage, as all those of
+            parallel sentences are. Beside questions with answers they are better left out: in the
+            study of docs/results.md, training with them is worse in every setting but X-Y.
         gates: From where on a text is bad and left out
             (:func:`~st_hybrid.corpora.gates.apply_gates`); ``None`` keeps all texts.
         seed: Seed of the languages drawn.
@@ -128,10 +132,10 @@ def build_parallel_dataset(
         ValueError: If a language is unknown or missing, an argument is out of its range, a pair
             names a row that does not exist, or there is no row to build.
     """
-    choice = RowChoice(kinds, partners, passes, translations, seed)
+    choice = RowChoice(kinds, partners, passes, translations, seed, copies)
     data = _gather(queries, passages, pairs)
     parts = [(data, choice)]
-    alone = RowChoice("monolingual", translations=translations, seed=seed)
+    alone = RowChoice("monolingual", translations=translations, seed=seed, copies=copies)
     parts += [(corpus, alone) for corpus in monolingual]
     built = []
     for corpus, rows in parts:

@@ -115,8 +115,8 @@ class RowSparseAdam(torch.optim.Optimizer):
         for rows, values in zip(
             gradient.indices()[0].split(size), gradient.values().split(size), strict=True
         ):
-            mean = state["exp_avg"][rows].lerp_(values, 1 - first)
-            square = state["exp_avg_sq"][rows].mul_(second)
+            mean = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - first)
+            square = state["exp_avg_sq"].index_select(0, rows).mul_(second)
             square.addcmul_(values, values, value=1 - second)
             state["exp_avg"].index_copy_(0, rows, mean)
             state["exp_avg_sq"].index_copy_(0, rows, square)

@@ -111,6 +111,7 @@ def load_data(config: TrainingConfig) -> TrainingData:
         passes=config.passes,
         translations=config.loss.alignment_weight > 0,
         monolingual=[load_parallel_data(source) for source in config.monolingual],
+        copies=config.copies,
         gates=QualityLimits() if config.gates else None,
         seed=config.seed,
         log_findings=False,

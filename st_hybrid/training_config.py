@@ -148,6 +148,7 @@ class TrainingConfig(_Section):
     held_out: tuple[str, ...] = ()
     partners: Count | None = None
     passes: Count = 1
+    copies: bool = True
     gates: bool = True
     method: Method = "hybrid"
     alpha: Annotated[float, "a number from 0 to 1"] | None = None

@@ -79,6 +79,13 @@ def test_options(source: Path, tmp_path: Path) -> None:
         gates=None,
     )
     assert load_parallel_dataset(tmp_path / "drawn")[:] == expected[:]
+    sentences = source / "queries.tsv"
+    for flags, kinds in (((), "all"), (("--no-copies",), "cross-lingual")):
+        output = tmp_path / f"sentences{len(flags)}"
+        code, said = run(sentences, "--output", output, "--no-gates", *flags)
+        assert code == 0, said
+        expected = build_parallel_dataset(load_parallel_data(sentences), kinds=kinds, gates=None)
+        assert load_parallel_dataset(output)[:] == expected[:]
 
 
 def test_a_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:

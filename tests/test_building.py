@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from st_hybrid.languages import LANGUAGES, split_pair_codes
+from st_hybrid.languages import LANGUAGES, pair_code, split_pair_codes
 from st_hybrid.parallel import (
     ParallelData,
     ParallelTexts,
@@ -231,3 +231,40 @@ def test_monolingual_sources_give_monolingual_rows_alone() -> None:
     assert last["anchor"] == ["The bus was late.", "It rained.", "Llovió."]
     groups = np.array(dataset.with_format(None)["label"])[:, 1]
     assert groups.tolist() == [0] * 9 + [2, 3, 3]
+
+
+def test_without_copies_no_query_is_its_passage() -> None:
+    """Rows of one text in one language go, in any table; other rows and translations stay."""
+    queries = ParallelTexts.from_columns(
+        {"en": ["Who?", "It rained.", "Ada."], "es": ["¿Quién?", "Llovió.", None]}
+    )
+    passages = ParallelTexts.from_columns(
+        {"en": ["Ada.", "It rained.", None], "es": ["Ada.", "Llovía.", "Ada."]}
+    )
+    pairs = [[0, 0], [1, 1], [2, 0], [2, 2]]
+    rows = {
+        copies: build_parallel_dataset(queries, passages, pairs, copies=copies, gates=None)
+        for copies in (True, False)
+    }
+    codes = np.array(rows[True].with_format(None)["label"])[:, 0]
+    own = np.isin(codes, [pair_code(code, code) for code in ("en", "es")])
+    anchors, positives = (np.array(rows[True][:][x]) for x in ("anchor", "positive"))
+    kept = ~(own & (anchors == positives))
+    assert (~kept).sum() == 2  # the rain, and Ada, in English
+    assert rows[False][:] == rows[True].select(np.flatnonzero(kept))[:]
+    assert ("Ada.", "Ada.") in zip(
+        rows[False][:]["anchor"], rows[False][:]["positive"], strict=True
+    )
+    bitext = ParallelData(queries, queries, np.array([[0, 0], [1, 1]]))
+    assert len(build_parallel_dataset(bitext, copies=False, gates=None)) == 4
+    with pytest.raises(ValueError, match="copies=False"):
+        build_parallel_dataset(bitext, kinds="monolingual", copies=False, gates=None)
+    both = build_parallel_dataset(queries, passages, pairs, monolingual=[bitext], gates=None)
+    less = build_parallel_dataset(
+        *(queries, passages, pairs),
+        monolingual=[ParallelData(queries, passages, np.array(pairs))],
+        copies=False,
+        gates=None,
+    )
+    assert len(both) == len(rows[True]) + 4
+    assert len(less) == len(rows[False]) + own.sum() - 2

@@ -137,7 +137,7 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "st-hybrid evaluate ./model -t XQuADRetrievalMulti --debias center "
     "--debias-text parallel/bitext --output results": "as above",
     "python examples/train_hybrid.py --data parallel --output mono --alpha 1 --steps 1500 "
-    "--vocabulary 30000 --trainer ours": "takes minutes",
+    "--vocabulary 30000 --dropout 0.3 --copies --trainer ours": "takes minutes",
     "st-hybrid evaluate ./mono -t XQuADRetrievalMono -t XQuADRetrievalCross -t XQuADRetrievalMulti "
     "--output results": "takes a trained model, as above",
     "st-hybrid evaluate ./mono -t XQuADRetrievalMono -t XQuADRetrievalCross -t XQuADRetrievalMulti "

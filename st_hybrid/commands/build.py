@@ -46,6 +46,7 @@ __all__ = ["build"]
     show_default=True,
     help="With --partners: how often to draw, each time others.",
 )
+@click.option("--no-copies", is_flag=True, help="Leave out rows whose query is their passage.")
 @click.option("--translations", is_flag=True, help="Add the column that alignment losses read.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--no-gates", is_flag=True, help="Keep bad texts too.")
@@ -61,6 +62,7 @@ def build(
     monolingual: tuple[str, ...],
     partners: int | None,
     passes: int,
+    no_copies: bool,
     translations: bool,
     seed: int,
     no_gates: bool,
@@ -94,6 +96,7 @@ def build(
         passes=passes,
         translations=translations,
         monolingual=[load_parallel_data(source) for source in monolingual],
+        copies=not no_copies,
         gates=None if no_gates else QualityLimits(),
         seed=seed,
         log_findings=False,

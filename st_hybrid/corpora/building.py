@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from st_hybrid.columns import allocate
@@ -40,6 +41,8 @@ class RowChoice:
         passes: How many passes to draw. A language is drawn again only when all were.
         translations: Whether every row gets its positive passage in another language.
         seed: Seed of all that is drawn.
+        copies: Whether there are rows whose query and positive passage are one text in one
+            language, as parallel sentences give them.
     """
 
     kinds: RowKinds = "all"
@@ -47,6 +50,7 @@ class RowChoice:
     passes: int = 1
     translations: bool = False
     seed: int = 0
+    copies: bool = True
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -107,8 +111,8 @@ def build_rows(
     if not total:
         raise ValueError(
             "no pair has its query and its passages in languages that give rows of "
-            f"kinds={choice.kinds!r}: queries are in {data.queries.languages}, passages in "
-            f"{data.passages.languages}"
+            f"kinds={choice.kinds!r} and copies={choice.copies}: queries are in "
+            f"{data.queries.languages}, passages in {data.passages.languages}"
         )
     width = links.width
     names = ["anchor", "positive", *(f"negative_{n}" for n in range(1, width - 1))]
@@ -219,9 +223,21 @@ def _blocks(data: ParallelData, links: _Links, choice: RowChoice) -> Iterator[_B
                 continue
             if drawn is None or p == own:
                 rows = queries & passages[p]
+                if p == own and not choice.copies:
+                    rows &= ~_copied(data, language)
             else:
                 rows = (drawn[turn] == p).any(axis=0)
             yield _Block(q, p, rows)
+
+
+def _copied(data: ParallelData, language: str) -> NDArray[np.bool_]:
+    """Which pairs are of one text in a language, shape ``(pairs,)``."""
+    query, passage = (
+        table.column(language).take(pa.array(rows))
+        for table, rows in ((data.queries, data.pairs[:, 0]), (data.passages, data.pairs[:, 1]))
+    )
+    same = pc.fill_null(pc.equal(query, passage), False)
+    return np.asarray(same.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _draw_partners(

@@ -1,0 +1,35 @@
+"""docs/results.md: made of the summaries beside it, and saying what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+
+def test_the_page_is_that_of_its_summaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wrote into the tables, and no summary changed without the page."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_report import format_page
+
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == format_page(RESULTS)
+
+
+def test_the_summaries_hold_whole_runs() -> None:
+    """Each variant has as many values as seeds, and comparisons agree with the values."""
+    paths = sorted(RESULTS.glob("*.json"))
+    assert paths
+    for path in paths:
+        summary = json.loads(path.read_bytes())
+        for values in summary["values"].values():
+            assert {name: len(rows) for name, rows in values.items()} == {
+                name: len(seeds) for name, seeds in summary["seeds"].items()
+            }
+            for rows in values.values():
+                for row in rows:
+                    assert all(0 < x < 1 for x in row[:3])
+                    assert row[3] > 0
