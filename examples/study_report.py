@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from study_files import write_json
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
 from study_plots import draw_methods, draw_sweep
@@ -118,17 +119,16 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
 
 def format_setup(summary: Mapping[str, Any]) -> str:
     """What was run, on what, and for how long."""
-    s, seconds = summary["settings"], summary["seconds"]
-    runs = sum(map(len, summary["seeds"].values()))
-    times = {
-        key: f"{low:.0f} to {high:.0f} s (median {mid:.0f})"
-        for key, (low, mid, high) in seconds.items()
-    }
+    s = summary["settings"]
+    seconds = np.array([x for seeds in summary["seconds"].values() for x in seeds])
+    runs = len(seconds)
+    quantiles = np.quantile(seconds, [0, 0.5, 1], axis=0).T
+    trained, evaluated = (f"{x[0]:.0f} to {x[2]:.0f} s (median {x[1]:.0f})" for x in quantiles)
     return (
         f"{runs} results, on {s['machine']}: {s['steps']:,} steps of {s['batch_size']} rows, "
         f"{s['dimensions']} dimensions, dropout {s['dropout']}, learning rate "
-        f"{s['learning_rate']}, scale {s['scale']:g}. A run trained for {times['train_seconds']} "
-        f"and was evaluated in {times['evaluate_seconds']}. Smaller rank distances are better; "
+        f"{s['learning_rate']}, scale {s['scale']:g}. A run trained for {trained} "
+        f"and was evaluated in {evaluated}. Smaller rank distances are better; "
         "*of chance* is their share of a random ranking's, 1 being chance. *Nine languages* counts "
         "the queries and relevant passages of trained languages alone, in the pool of all.\n"
     )
@@ -160,8 +160,6 @@ def means_table(
     labels: Mapping[str, str] | None = None,
 ) -> str:
     """Mean and deviation over the seeds."""
-    import numpy as np
-
     lines = [row(["", "seeds", *COLUMNS]), rule(2 + len(COLUMNS))]
     for name in names:
         table = np.array(values[name])  # (seeds, measures)

@@ -56,6 +56,9 @@ MEASURES: Final = (
     Measure("of chance, nine", "Multi", "rank_distance_nine_of_chance", 3, False, False),
 )
 
+ORDER: Final = tuple(dict.fromkeys([*METHODS, *DEBIASED.values(), *SWEEP, *ABLATIONS]))
+"""All variants, as tables show them."""
+
 Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 
@@ -97,20 +100,22 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
         What ``results.md`` shows, ready for JSON.
     """
     files = {(s.model, s.task): path for path, s in find_rank_files([output / "results"])}
-    order = [*METHODS, *DEBIASED.values(), *SWEEP, *ABLATIONS]
-    variants = [name for name in dict.fromkeys(order) if name in runs]
+    variants = sorted(runs, key=ORDER.index)
     every = [run for name in variants for run in runs[name].values()]
+    first = every[0]
     hidden = {"variant", "seed", "scores", "name", "train_seconds", "evaluate_seconds", "rows"}
-    sets = [name for name in SETS if any(f"{name}RetrievalMono" in run["scores"] for run in every)]
-    encoder = every[0]["encoder"]
+    sets = [name for name in SETS if all(f"{name}RetrievalMono" in run["scores"] for run in every)]
     return {
-        "tuning": [run for run in read_tuning(output) if run["encoder"] == encoder],
-        "settings": {k: v for k, v in every[0].items() if k not in hidden},
-        "seconds": {
-            key: [float(x) for x in np.quantile([run[key] for run in every], [0, 0.5, 1])]
-            for key in ("train_seconds", "evaluate_seconds")
-        },
+        "tuning": [run for run in read_tuning(output) if run["encoder"] == first["encoder"]],
+        "settings": {key: value for key, value in first.items() if key not in hidden},
         "seeds": {name: sorted(runs[name]) for name in variants},
+        "seconds": {
+            name: [
+                [run["train_seconds"], run["evaluate_seconds"]]
+                for _, run in sorted(runs[name].items())
+            ]
+            for name in variants
+        },
         "values": {data: {name: _values(runs[name], data) for name in variants} for data in sets},
         "comparisons": {
             data: _corrected(list(_comparisons(runs, files, data, variants))) for data in sets
@@ -136,23 +141,38 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
             f"the summaries have the settings {earlier['settings']} and {later['settings']}: give "
             "the runs another docs folder, or take the earlier summary away"
         )
-    kept = [name for name in earlier["seeds"] if name not in later["seeds"]]
-    merged = {**later, "seeds": {**later["seeds"], **{x: earlier["seeds"][x] for x in kept}}}
-    merged["tuning"] = later["tuning"] or earlier["tuning"]
-    for key in ("values", "comparisons"):
-        merged[key] = dict(later[key])
-    for data, values in earlier["values"].items():
-        old = {name: values[name] for name in kept}
-        merged["values"][data] = {**merged["values"].get(data, {}), **old}
-        rows = [x for x in earlier["comparisons"][data] if x["other"] in kept]
-        merged["comparisons"][data] = _corrected([*later["comparisons"].get(data, []), *rows])
+    own = set(later["seeds"])
+    merged = {**later, "tuning": later["tuning"] or earlier["tuning"]}
+    for key in ("seeds", "seconds"):
+        merged[key] = _both(earlier[key], later[key])
+    sets = list(dict.fromkeys([*earlier["values"], *later["values"]]))
+    merged["values"] = {
+        data: _both(earlier["values"].get(data, {}), later["values"].get(data, {})) for data in sets
+    }
+    merged["comparisons"] = {
+        data: _corrected(
+            [
+                *later["comparisons"].get(data, []),
+                *(x for x in earlier["comparisons"].get(data, []) if x["other"] not in own),
+            ]
+        )
+        for data in sets
+    }
     return merged
 
 
+def _both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """What either has of variants, in the order of the study."""
+    both = {**earlier, **later}
+    return {name: both[name] for name in sorted(both, key=ORDER.index)}
+
+
 def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The comparisons of a test set with p-values corrected for all of them."""
+    """The comparisons of a test set in order, p-values corrected for all of them."""
     if not rows:
         return []
+    labels = [measure.label for measure in MEASURES]
+    rows = sorted(rows, key=lambda x: (labels.index(x["measure"]), ORDER.index(x["other"])))
     return [
         row | {"p_corrected": float(p)}
         for row, p in zip(rows, correct([row["p"] for row in rows]), strict=True)
