@@ -195,14 +195,13 @@ def comparisons_table(comparisons: Sequence[Mapping[str, Any]], names: Sequence[
         cells += [f"{one['low']:+,.{d}f} to {one['high']:+,.{d}f}"]
         cells += [f"{one['least']:+,.{d}f} to {one['greatest']:+,.{d}f}"]
         cells += [f"{one['better_in']} of {one['seeds']}"]
-        cells += [{True: "yes", False: "open", None: ""}[one["not_worse"]]]
-        lines.append(row([*cells, f"{one['p_corrected']:.4f}"]))
+        lines.append(row([*cells, one["verdict"], f"{one['p_corrected']:.4f}"]))
     clusters = {one["clusters"] for one in comparisons}
     note = (
         f"Differences of single queries, averaged over seeds; interval by resampling "
         f"{'/'.join(map(str, sorted(clusters)))} paragraphs, p by changing their signs "
         f"({RESAMPLINGS:,} times each), Holm's correction over all comparisons of the set. Not "
-        f"worse: the interval lies above -{MARGIN}."
+        f"worse: yes where the interval lies above -{MARGIN}, no where it lies below."
     )
     return "\n".join([*lines, "", note]) + "\n"
 

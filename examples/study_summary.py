@@ -219,6 +219,13 @@ class _Ranks:
             self.clusters, self.subsets = records.clusters, records.subsets
 
 
+def _verdict(low: float, high: float) -> str:
+    """Whether a difference in mAP with this interval is not worse by more than the margin."""
+    if low > -MARGIN:
+        return "yes"
+    return "no" if high < -MARGIN else "open"
+
+
 def _compare(own: _Ranks, other: _Ranks, name: str) -> dict[str, Any]:
     seeds = sorted(set(own.scores) & set(other.scores))
     by_seed = [own.scores[seed] - other.scores[seed] for seed in seeds]
@@ -239,5 +246,5 @@ def _compare(own: _Ranks, other: _Ranks, name: str) -> dict[str, Any]:
         "greatest": max(means),
         "better_in": sum((x > 0) == more and x != 0 for x in means),
         "clusters": sums.n_clusters,
-        "not_worse": low > -MARGIN if more else None,
+        "verdict": _verdict(low, high) if more else "",
     }
