@@ -28,6 +28,12 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "python examples/train_hybrid.py --data parallel --output model --alpha 0.5 --trainer ours": (
         "takes minutes"
     ),
+    "python examples/study.py tune --data parallel --output study --vary dropout 0 0.1 0.3 "
+    "--steps 1000": "test_examples.py runs it on small data",
+    "python examples/study.py run --data parallel --output study --experiment methods": (
+        "as above; takes hours"
+    ),
+    "python examples/study.py report --output study --docs docs": "as above",
     "mteb run -m mteb/baseline-random-encoder -t XQuADRetrievalCross": "test_wheel.py runs it",
     "python -m mteb_tasks run -m mteb/baseline-random-encoder -t XQuADRetrievalMono -l eng": (
         "test_wheel.py runs it"
