@@ -124,14 +124,15 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
 
 
 def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a summary what an earlier one has of variants that it lacks.
+    """Join two summaries of runs with the same settings.
 
     Args:
-        earlier: A summary of other runs with the same settings.
-        later: The summary to be completed.
+        earlier: The one.
+        later: The other.
 
     Returns:
-        Both. A variant's seeds are those of one of them, never a mix.
+        Both. Seeds of one variant are never mixed: those of the summary with more of them are
+        taken, the later one's where there are as many.
 
     Raises:
         ValueError: If the settings differ.
@@ -141,30 +142,40 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
             f"the summaries have the settings {earlier['settings']} and {later['settings']}: give "
             "the runs another docs folder, or take the earlier summary away"
         )
-    own = set(later["seeds"])
-    merged = {**later, "tuning": later["tuning"] or earlier["tuning"]}
-    for key in ("seeds", "seconds"):
-        merged[key] = _both(earlier[key], later[key])
+    kept = {
+        name
+        for name, seeds in earlier["seeds"].items()
+        if len(seeds) > len(later["seeds"].get(name, ()))
+    }
+
+    def both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+        found = {**first, **second, **{name: first[name] for name in kept if name in first}}
+        return {name: found[name] for name in sorted(found, key=ORDER.index)}
+
     sets = list(dict.fromkeys([*earlier["values"], *later["values"]]))
-    merged["values"] = {
-        data: _both(earlier["values"].get(data, {}), later["values"].get(data, {})) for data in sets
+    parts = [summary["comparisons"] for summary in (earlier, later)]
+    values = [summary["values"] for summary in (earlier, later)]
+    return {
+        **later,
+        "tuning": later["tuning"] or earlier["tuning"],
+        **{key: both(earlier[key], later[key]) for key in ("seeds", "seconds")},
+        "values": {data: both(*(x.get(data, {}) for x in values)) for data in sets},
+        "comparisons": {
+            data: _corrected(_of_more_seeds(*(x.get(data, []) for x in parts))) for data in sets
+        },
     }
-    merged["comparisons"] = {
-        data: _corrected(
-            [
-                *later["comparisons"].get(data, []),
-                *(x for x in earlier["comparisons"].get(data, []) if x["other"] not in own),
-            ]
-        )
-        for data in sets
-    }
-    return merged
 
 
-def _both(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """What either has of variants, in the order of the study."""
-    both = {**earlier, **later}
-    return {name: both[name] for name in sorted(both, key=ORDER.index)}
+def _of_more_seeds(
+    earlier: list[dict[str, Any]], later: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The comparisons of either, the one over more seeds where both have it."""
+    found = {(row["measure"], row["other"]): row for row in earlier}
+    for row in later:
+        key = (row["measure"], row["other"])
+        if key not in found or found[key]["seeds"] <= row["seeds"]:
+            found[key] = row
+    return list(found.values())
 
 
 def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
