@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,3 +34,18 @@ def test_the_summaries_hold_whole_runs() -> None:
                 for row in rows:
                     assert all(0 < x < 1 for x in row[:3])
                     assert row[3] > 0
+
+
+def test_the_readmes_table_is_that_of_the_summary() -> None:
+    """Its figures are the means over the seeds that the summary holds."""
+    summary = json.loads((RESULTS / "static-2000.json").read_bytes())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, found = readme.split("<!-- results-table -->\n")
+    lines = found.split("<!-- /results-table -->")[0].splitlines()[2:]
+    expected = []
+    for name in ("X-X-mono", "X-Y", "Hybrid"):
+        assert len(summary["seeds"][name]) == 5
+        means = np.mean(summary["values"]["XQuAD"][name], axis=0)
+        cells = [*(f"{x:.4f}" for x in means[:3]), f"{means[3]:,.0f}"]
+        expected.append(f"| {name} | {' | '.join(cells)} |")
+    assert lines == expected
