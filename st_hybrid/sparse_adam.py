@@ -112,9 +112,8 @@ class RowSparseAdam(torch.optim.Optimizer):
         step_size = group["lr"] / (1 - first ** state["step"])
         # (rows,), (rows, dimensions), some rows at a time: what is between stays in the cache.
         size = max(1, _BLOCK // parameter[0].numel())
-        for rows, values in zip(
-            gradient.indices()[0].split(size), gradient.values().split(size), strict=True
-        ):
+        blocks = (torch.split(x, size) for x in (gradient.indices()[0], gradient.values()))
+        for rows, values in zip(*blocks, strict=True):
             mean = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - first)
             square = state["exp_avg_sq"].index_select(0, rows).mul_(second)
             square.addcmul_(values, values, value=1 - second)

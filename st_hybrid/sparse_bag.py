@@ -41,7 +41,7 @@ class _BagMeans(torch.autograd.Function):
         return functional.embedding_bag(ids, weight, offsets, mode="mean")
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         ids, offsets = ctx.saved_tensors
         lengths = torch.diff(offsets, append=offsets.new_tensor([len(ids)]))  # (texts,)
