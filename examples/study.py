@@ -16,6 +16,7 @@ import argparse
 import dataclasses
 import gc
 import itertools
+import json
 import os
 import sys
 import time
@@ -27,8 +28,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from study_files import write_json
-from study_plan import DEBIASED, EXPERIMENTS, METHODS, TASKS, VARIANTS, Settings, Variant, file_name
+from study_plan import (
+    DEBIASED,
+    EXPERIMENTS,
+    METHODS,
+    NINE,
+    TASKS,
+    VARIANTS,
+    Settings,
+    Variant,
+    file_name,
+)
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -63,11 +73,35 @@ class Run:
     def path(self, output: Path) -> Path:
         """Where its result goes."""
         if self.tasks:
-            name = file_name(self.settings.encoder, self.name, self.seed)
-            return output / "runs" / f"{name}.json"
+            return output / "runs" / f"{file_name(self.settings, self.name, self.seed)}.json"
         changed = "-".join(f"{getattr(self.settings, name)}" for name in SETTINGS[1:])
         rows = "copies" if self.copies else "no copies"
         return output / "tuning" / f"{self.settings.encoder}-{self.name}-{changed}-{rows}.json"
+
+    def is_done(self, output: Path) -> bool:
+        """Whether its result is there.
+
+        Raises:
+            ValueError: If it is one of other settings.
+        """
+        path = self.path(output)
+        if not path.exists():
+            return False
+        found = json.loads(path.read_bytes())
+        wanted = {**dataclasses.asdict(self.settings), "copies": self.copies}
+        if other := [f"{name} {found[name]}" for name in wanted if found[name] != wanted[name]]:
+            raise ValueError(
+                f"{path} was made with {', '.join(other)}: give these settings, or another --output"
+            )
+        return True
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a result whole or not at all."""
+    from st_hybrid.writing import write_atomically
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> None:
@@ -76,12 +110,17 @@ def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> 
     from study_data import load_split
 
     from st_hybrid.debias.texts import monolingual_texts
-    from st_hybrid.parallel import load_parallel_data, load_parallel_dataset
+    from st_hybrid.parallel import (
+        filter_parallel_dataset,
+        load_parallel_data,
+        load_parallel_dataset,
+    )
 
     start = time.perf_counter()
     output, path = options.output, run.path(options.output)
     dataset = load_parallel_dataset(output / steps.rows_of(run.variant, copies=run.copies))
-    dataset = steps.in_languages(dataset, run.variant.languages)
+    if run.variant.languages != NINE:
+        dataset = filter_parallel_dataset(dataset, languages=run.variant.languages)
     model = steps.untrained(run.settings, output, run.seed, tokenised)
     scratch = output / "scratch" / path.stem
     model = steps.train(model, dataset, run.variant, run.settings, scratch, run.seed)
@@ -103,7 +142,7 @@ def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> 
         texts = monolingual_texts(load_parallel_data(options.data / "qa", options.data / "bitext"))
         for method, label in DEBIASED.items():
             changed = steps.debiased(model, method, texts)
-            file = path.with_name(f"{file_name(run.settings.encoder, label, run.seed)}.json")
+            file = path.with_name(f"{file_name(run.settings, label, run.seed)}.json")
             models.append((file, label, changed))
     for file, label, evaluated in reversed(models):  # the run's own last: then all is done
         start = time.perf_counter()
@@ -112,14 +151,17 @@ def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> 
         write_json(file, result | done)
 
 
-def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> None:
+def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
     """Do some runs at a time, each in a process forked from this one.
 
     They share what this one has loaded: the libraries, and for static encoders the tokenised texts.
+
+    Returns:
+        How many failed.
     """
-    missing = [run for run in runs if not run.path(options.output).exists()]
+    missing = [run for run in runs if not run.is_done(options.output)]
     if not missing:
-        return
+        return 0
     import torch
     from study_data import load_tokens
 
@@ -143,6 +185,7 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> None:
                 raise SystemExit(1) from None
 
     going: dict[int, tuple[BaseProcess, Run]] = {}
+    failed = 0
     context = get_context("fork")
     with tqdm(total=len(missing), desc="runs", disable=None) as bar:
         for run in missing:
@@ -150,19 +193,23 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> None:
             process.start()
             going[process.sentinel] = (process, run)
             if len(going) == options.processes:
-                _collect(going, bar)
+                failed += _collect(going, bar)
         while going:
-            _collect(going, bar)
+            failed += _collect(going, bar)
+    return failed
 
 
-def _collect(going: dict[int, tuple[BaseProcess, Run]], bar: tqdm[Any]) -> None:
-    """Wait until one of the processes has ended."""
+def _collect(going: dict[int, tuple[BaseProcess, Run]], bar: tqdm[Any]) -> int:
+    """Wait until one of the processes has ended; how many failed."""
+    failed = 0
     for sentinel in wait(list(going)):
         process, run = going.pop(cast("int", sentinel))
         process.join()
         bar.update()
         if process.exitcode:
+            failed += 1
             tqdm.write(f"{run.name}, seed {run.seed} failed: see logs", file=sys.stderr)
+    return failed
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -174,6 +221,8 @@ def grid(options: argparse.Namespace) -> Iterator[Settings]:
     """The settings of the command line, with every combination of what ``--vary`` lists."""
     base = settings_of(options)
     names = [name.replace("-", "_") for name, *_ in options.vary]
+    if unknown := [name for name in names if name not in SETTINGS]:
+        raise ValueError(f"--vary {unknown[0]}: expected one of {', '.join(SETTINGS)}")
     for values in itertools.product(*(values for _, *values in options.vary)):
         changed = {n: type(getattr(base, n))(x) for n, x in zip(names, values, strict=True)}
         yield dataclasses.replace(base, **changed)
@@ -218,34 +267,51 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main() -> None:
-    """Train, or report."""
-    options = parse(sys.argv[1:])
-    if options.command == "report":
-        from study_report import write_report
-
-        write_report(options.output, options.docs)
-        return
+def planned(options: argparse.Namespace) -> list[Run]:
+    """The runs that the command line asks for."""
     if options.command == "tune":
-        runs = [
+        return [
             Run(name, 0, settings, (), options.copies)
             for settings in grid(options)
             for name in options.variants or METHODS[:3]
         ]
-    else:
-        names = options.variants or EXPERIMENTS[options.experiment]
-        runs = [
-            Run(name, seed, settings_of(options), tuple(options.tasks), options.copies)
-            for seed in options.seeds
-            for name in names
-        ]
-    options.output.mkdir(parents=True, exist_ok=True)
+    return [
+        Run(name, seed, settings_of(options), tuple(options.tasks), options.copies)
+        for seed in options.seeds
+        for name in options.variants or EXPERIMENTS[options.experiment]
+    ]
+
+
+def do(options: argparse.Namespace) -> int:
+    """Carry the command out.
+
+    Returns:
+        How many runs failed.
+    """
+    if options.command == "report":
+        from study_report import write_report
+
+        write_report(options.output, options.docs)
+        return 0
     from study_data import prepare
 
+    runs = planned(options)
+    options.output.mkdir(parents=True, exist_ok=True)
     prepare(
         options.data, options.output, rows_wanted(runs), options.vocabulary, options.tokenizer_texts
     )
-    execute_all(runs, options)
+    return execute_all(runs, options)
+
+
+def main() -> None:
+    """Train, or report."""
+    options = parse(sys.argv[1:])
+    try:
+        failed = do(options)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    if failed:
+        sys.exit(f"error: {failed} of the runs failed")
 
 
 if __name__ == "__main__":

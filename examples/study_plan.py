@@ -111,6 +111,7 @@ def alpha_of(name: str) -> float:
     return VARIANTS[name].alpha
 
 
-def file_name(encoder: str, name: str, seed: int) -> str:
+def file_name(settings: Settings, name: str, seed: int) -> str:
     """What a run's files and its model are called."""
-    return f"{encoder}-{re.sub('[^A-Za-z0-9.]+', '-', name)}-{seed}"
+    variant = re.sub("[^A-Za-z0-9.]+", "-", name)
+    return f"{settings.encoder}-{settings.steps}-{variant}-{seed}"

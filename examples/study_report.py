@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from study_files import write_json
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
 from study_plots import draw_methods, draw_sweep
 from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
+
+from st_hybrid.writing import write_atomically
 
 HEAD = """# Results
 
@@ -33,7 +34,7 @@ def write_report(output: Path | None, docs: Path) -> None:
         docs: The folder of ``results.md``.
 
     Raises:
-        FileNotFoundError: If there are no runs.
+        FileNotFoundError: If there are neither runs nor summaries.
     """
     folder = docs / "results"
     if output is not None:
@@ -41,15 +42,18 @@ def write_report(output: Path | None, docs: Path) -> None:
             path, summary = folder / f"{name}.json", summarise(output, runs)
             if path.exists():
                 summary = merge(json.loads(path.read_bytes()), summary)
-            write_json(path, summary)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
+    if not any(folder.glob("*.json")):
+        raise FileNotFoundError(
+            f"'{folder}' holds no summary of runs: give --output, the study's folder"
+        )
     for path in sorted(folder.glob("*.json")):
         summary = json.loads(path.read_bytes())
         draw_methods(summary, folder / f"{path.stem}-methods.svg")
         if has_sweep(summary):
             draw_sweep(summary, folder / f"{path.stem}-sweep.svg")
-    partial = docs / "results.md.partial"
-    partial.write_text(format_page(folder), encoding="utf-8")
-    partial.replace(docs / "results.md")
+    write_atomically(docs / "results.md", format_page(folder).encode())
 
 
 def format_page(folder: Path) -> str:

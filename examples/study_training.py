@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -19,15 +20,14 @@ from study_data import Tokens, load_tokenizer
 from study_plan import NINE, Settings, Variant
 
 import st_hybrid
-from st_hybrid.bias import chance_rank_distance
-from st_hybrid.columns import integer_matrix, stored_column
+from st_hybrid.bias import in_languages
 from st_hybrid.evaluate import evaluate
 from st_hybrid.evaluator import MultilingualRetrievalEvaluator
-from st_hybrid.languages import LANGUAGES, split_pair_codes
 from st_hybrid.parallel import PROMPTS, ParallelData
-from st_hybrid.rank_files.reading import read_table
+from st_hybrid.rank_files import read_ranks
 from st_hybrid.sparse_adam import RowSparseAdam
 from st_hybrid.static import build_static_encoder, without_dropout
+from st_hybrid.statistics import metric_named, query_scores
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -79,16 +79,6 @@ def untrained(
     model = SentenceTransformer(modules=modules, prompts=dict(PROMPTS), device=settings.device)
     shutil.rmtree(folder)
     return model
-
-
-def in_languages(dataset: Dataset, languages: tuple[str, ...]) -> Dataset:
-    """The rows of some languages."""
-    if languages == NINE:
-        return dataset
-    labels = integer_matrix(stored_column(dataset, "label")[0], "label")
-    codes = [list(LANGUAGES).index(code) for code in languages]
-    query, passage = split_pair_codes(labels[:, 0])
-    return dataset.select(np.flatnonzero(np.isin(query, codes) & np.isin(passage, codes)))
 
 
 def train(
@@ -185,32 +175,20 @@ def nine_language_distance(path: Path) -> dict[str, float]:
 
     Ranks are those in the pool of all languages.
     """
-    _, sizes, table = read_table(path)
-    text = ("subset", "query", "query_language", "passage_language")
-    subset, query, asked, answered = (np.asarray(table[name].to_pylist()) for name in text)
-    kept = np.isin(asked, NINE) & np.isin(answered, NINE)
-    rank = table["mid_rank"].to_numpy()[kept]
-    _, first, group, count = np.unique(
-        np.stack([subset[kept], query[kept]]),
-        axis=1,
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
-    )
-    low, high = np.full(len(first), np.inf), np.zeros(len(first))
-    np.minimum.at(low, group, rank)
-    np.maximum.at(high, group, rank)
-    means, shares = [], []
-    for name in np.unique(subset[kept]):
-        chosen = (subset[kept][first] == name) & (count > 1)
-        distance, least = (high - low)[chosen], count[chosen] - 1
-        chance = chance_rank_distance(count[chosen], sizes[name])
-        means.append(distance.mean())
-        shares.append(((distance - least) / (chance - least)).mean())
-    return {
-        "rank_distance_nine": float(np.mean(means)),
-        "rank_distance_nine_of_chance": float(np.mean(shares)),
-    }
+    records = read_ranks(path)
+    names, language = np.unique(records.passage_languages, return_inverse=True)
+    ranks = in_languages(records.ranks, language, np.flatnonzero(np.isin(names, NINE)).tolist())
+    metrics = [metric_named(name) for name in ("rank_distance", "rank_distance_of_chance")]
+    scores = query_scores(dataclasses.replace(records, ranks=ranks), metrics)
+    found = {}
+    for name, values in scores.items():
+        means = [
+            np.nanmean(values[records.subsets == place])
+            for place, subset in enumerate(records.subset_names)
+            if subset in NINE
+        ]
+        found[name.replace("rank_distance", "rank_distance_nine")] = float(np.mean(means))
+    return found
 
 
 def debiased(

@@ -118,7 +118,7 @@ def build_parallel_dataset(
         monolingual: Further corpora, of which only the monolingual rows are used.
         copies: Whether to build monolingual rows whose query is their passage, as all those of
             parallel sentences are. Beside questions with answers they are better left out: in the
-            study of docs/results.md, training with them is worse in every setting but X-Y.
+            trials of docs/results.md, X-X-mono and Hybrid are worse with them.
         gates: From where on a text is bad and left out
             (:func:`~st_hybrid.corpora.gates.apply_gates`); ``None`` keeps all texts.
         seed: Seed of the languages drawn.

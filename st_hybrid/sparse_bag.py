@@ -1,8 +1,8 @@
 """The mean of each text's token vectors, with a gradient that holds every token once.
 
 ``torch.nn.EmbeddingBag(sparse=True)`` writes one row of gradient for every occurrence of a token,
-which are then sorted and summed. Here the sum is a bag over texts, made in one pass: a fifth of the
-memory and a third of the time for batches of sentences.
+which are then sorted and summed. Here the sum is a bag over texts, made in one pass: a third of the
+time for batches of sentences on one core.
 """
 
 from __future__ import annotations

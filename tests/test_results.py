@@ -34,6 +34,14 @@ def test_the_summaries_hold_whole_runs() -> None:
                 for row in rows:
                     assert all(0 < x < 1 for x in row[:3])
                     assert row[3] > 0
+        for data, rows in summary["comparisons"].items():
+            means = {k: np.mean(x, axis=0) for k, x in summary["values"][data].items()}
+            for one in rows:
+                place = ["Mono mAP", "Cross mAP", "Multi mAP", "Rank distance"].index(
+                    one["measure"]
+                )
+                expected = means["Hybrid"][place] - means[one["other"]][place]
+                assert one["difference"] == pytest.approx(expected, abs=2e-5)
 
 
 def test_the_readmes_table_is_that_of_the_summary() -> None:

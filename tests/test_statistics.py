@@ -292,7 +292,16 @@ def test_query_scores_have_the_means_of_result_files() -> None:
     source = RankSource("m", "r", "t", "test", "multi", "d")
     ids = np.array([f"q{n}" for n in range(60)])
     subsets = np.repeat([0, 1], 30)
-    records = QueryRanks(source, {"a": 50, "b": 80}, ("a", "b"), subsets, ids, ids, both)
+    records = QueryRanks(
+        source,
+        {"a": 50, "b": 80},
+        ("a", "b"),
+        subsets,
+        ids,
+        ids,
+        both,
+        np.array(["en"] * int(both.offsets[-1])),
+    )
     names = ("map", "map_at_20", "ndcg_at_10", "recall_at_1", "mrr_at_5", "rank_distance")
     chosen = [metric_named(name) for name in (*names, "rank_distance_of_chance")]
     found = query_scores(records, chosen)

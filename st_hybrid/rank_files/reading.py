@@ -118,6 +118,8 @@ def read_ranks(path: str | Path) -> QueryRanks:
     subset_names, subset = _sorted_codes(table["subset"])
     query_names, query = _sorted_codes(table["query"])
     cluster_names, cluster = _sorted_codes(table["cluster"])
+    known = table["passage_language"].cast("string").fill_null("").dictionary_encode()
+    language_names, language = _sorted_codes(known)
     order = np.lexsort((query, subset))
     subset, query, cluster = subset[order], query[order], cluster[order]
     rank, mid, grade = (table[name].to_numpy()[order] for name in NUMBER_COLUMNS)
@@ -135,6 +137,7 @@ def read_ranks(path: str | Path) -> QueryRanks:
         query_names[query[starts]],
         cluster_names[cluster[starts]],
         ranks,
+        language_names[language[order]],
     )
 
 

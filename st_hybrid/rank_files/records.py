@@ -92,6 +92,8 @@ class QueryRanks:
         clusters: Shape (queries,); text.
         ranks: The ranks of all of them. Positions and mid-ranks are those of the evaluation;
             which part of a tie came first is not kept.
+        passage_languages: Shape (entries,); the language of each relevant passage in the order of
+            the ranks, empty text where it is not known.
     """
 
     source: RankSource
@@ -101,3 +103,4 @@ class QueryRanks:
     query_ids: NDArray[np.str_]
     clusters: NDArray[np.str_]
     ranks: Ranks
+    passage_languages: NDArray[np.str_]
