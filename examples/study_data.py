@@ -75,6 +75,9 @@ def _by_source(data: ParallelData) -> tuple[ParallelData, ParallelData]:
 def build_rows(asked: ParallelData, sentences: ParallelData, name: str) -> Dataset:
     """All ordered language pairs of the questions, and of the sentences those of two languages.
 
+    ``build_parallel_dataset(..., copies=False)`` would do: it leaves out three rows more, and
+    orders them otherwise. The runs of docs/results.md were made with these.
+
     Args:
         asked: Questions and passages.
         sentences: Parallel sentences.

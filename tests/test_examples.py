@@ -104,6 +104,10 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
         written = {path: path.stat().st_mtime_ns for path in (study / "runs").iterdir()}
         assert len(written) == 14  # two of them X-X-mono without language directions
     assert written == {path: path.stat().st_mtime_ns for path in written}
+    other = [script, "run", *shared, *variants, "--seeds", "1", "--steps", "3", "--scale", "9"]
+    refused = forking.run(other, environment)
+    assert refused.returncode == 1
+    assert "scale 20.0: give these settings, or another --output" in refused.stderr
     call("report", "--output", str(study), "--docs", str(docs))
     summary = json.loads((docs / "results" / "static-3.json").read_bytes())
     values = {k: np.mean(v, axis=0) for k, v in summary["values"]["STHybridDemo"].items()}

@@ -41,13 +41,18 @@ def scripts() -> Iterator[Callable[[str], ModuleType]]:
     before = set(sys.modules)
     yield importlib.import_module
     sys.path.remove(str(RECIPE))
-    for name in {"dry_run", "estimate", "prepare", "stand_ins"} - before:
+    for name in {"dry_run", "estimate", "measure", "prepare", "stand_ins"} - before:
         sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
 def estimate(scripts: Callable[[str], ModuleType]) -> Any:
     return scripts("estimate")
+
+
+@pytest.fixture(scope="module")
+def measure(scripts: Callable[[str], ModuleType]) -> Any:
+    return scripts("measure")
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +293,7 @@ def _build_nllb(folder: Path) -> None:
     M2M100ForConditionalGeneration(config).save_pretrained(folder)
 
 
-def tiny(estimate: Any, dense: bool) -> tuple[Any, SentenceTransformer]:
+def tiny(estimate: Any, measure: Any, dense: bool) -> tuple[Any, SentenceTransformer]:
     """A small encoder's description, and the encoder with what follows it."""
     encoder = estimate.Encoder(
         vocabulary=50, layers=3, hidden=16, intermediate=40, positions=40, dense=dense
@@ -304,18 +309,18 @@ def tiny(estimate: Any, dense: bool) -> tuple[Any, SentenceTransformer]:
         type_vocab_size=1,
         attn_implementation="eager",
     )
-    return encoder, estimate.around(kinds[1](config), dense=dense)
+    return encoder, measure.around(kinds[1](config), dense=dense)
 
 
 @pytest.mark.parametrize("dense", [False, True])
-def test_operations_are_those_that_torch_counts(estimate: Any, dense: bool) -> None:
+def test_operations_are_those_that_torch_counts(estimate: Any, measure: Any, dense: bool) -> None:
     """Forward and backward pass of the real loss, to the last operation."""
-    encoder, model = tiny(estimate, dense)
+    encoder, model = tiny(estimate, measure, dense)
     batch = estimate.Batch(5, 7, 12)
     loss = MultilingualContrastiveLoss(model)
-    columns = estimate.features(batch, encoder.vocabulary)
+    columns = measure.features(batch, encoder.vocabulary)
     with FlopCounterMode(display=False) as counter:
-        loss(columns, estimate._labels(batch.rows)).backward()
+        loss(columns, measure._labels(batch.rows)).backward()
     assert estimate.step_flops(encoder, batch) == counter.get_total_flops()
 
 
@@ -344,8 +349,8 @@ def test_memory_and_time_by_hand(estimate: Any) -> None:
     """Small numbers, and the published size of XLM-R."""
     encoder, batch = estimate.ENCODERS["XLM-R"], estimate.Batch(100, 32, 256)
     assert batch.tokens == 100 * (32 + 2 * 256) == 54_400
-    assert estimate.state_bytes(encoder) == 16 * 278_043_648
-    assert estimate.copy_bytes(encoder) == 2 * 84_934_656
+    assert encoder.state_bytes == 16 * 278_043_648
+    assert encoder.copy_bytes == 2 * 84_934_656
     table = 4 * 250_002 * 768
     whole = 16 * 278_043_648 + 2 * 84_934_656 + table + 54_400 * 1000
     assert estimate.training_bytes(encoder, batch, 1000) == whole
@@ -365,12 +370,12 @@ def test_memory_and_time_by_hand(estimate: Any) -> None:
     assert estimate.monolingual_rows() == 7 * 39_780_811 + 9 * (43_872_347 - 39_780_811)
 
 
-def test_what_a_pass_keeps_grows_with_its_tokens(estimate: Any) -> None:
+def test_what_a_pass_keeps_grows_with_its_tokens(estimate: Any, measure: Any) -> None:
     """The measurement is of tensors, not of the process, and leaves the parameters out."""
-    encoder, model = tiny(estimate, dense=False)
+    encoder, model = tiny(estimate, measure, dense=False)
     model.eval()  # without dropout: a mask of it is a tensor more
     kept = [
-        estimate.kept_bytes(model, estimate.Batch(rows, 8, 16), encoder.vocabulary)
+        measure.kept_bytes(model, estimate.Batch(rows, 8, 16), encoder.vocabulary)
         for rows in (10, 20, 30)
     ]
     assert kept[2] - kept[1] == pytest.approx(kept[1] - kept[0], rel=0.05)
@@ -378,7 +383,7 @@ def test_what_a_pass_keeps_grows_with_its_tokens(estimate: Any) -> None:
     # Each layer keeps at the least its input, three projections and both feed-forward activations.
     least = 3 * (4 * 16 + 2 * 40) * 2
     assert least < (kept[1] - kept[0]) / tokens < 20 * least
-    assert estimate.timed_steps(model, estimate.Batch(2, 8, 16), encoder.vocabulary, 1) > 0
+    assert measure.timed_steps(model, estimate.Batch(2, 8, 16), encoder.vocabulary, 1) > 0
 
 
 def test_the_page_shows_todays_estimates(estimate: Any) -> None:
