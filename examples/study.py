@@ -224,8 +224,16 @@ def grid(options: argparse.Namespace) -> Iterator[Settings]:
     if unknown := [name for name in names if name not in SETTINGS]:
         raise ValueError(f"--vary {unknown[0]}: expected one of {', '.join(SETTINGS)}")
     for values in itertools.product(*(values for _, *values in options.vary)):
-        changed = {n: type(getattr(base, n))(x) for n, x in zip(names, values, strict=True)}
+        changed = {n: _converted(n, x, base) for n, x in zip(names, values, strict=True)}
         yield dataclasses.replace(base, **changed)
+
+
+def _converted(name: str, text: str, base: Settings) -> Any:  # noqa: ANN401 -- as the field is
+    kind = type(getattr(base, name))
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"--vary {name} {text}: expected {kind.__name__} values") from None
 
 
 def rows_wanted(runs: Sequence[Run]) -> set[str]:
@@ -296,7 +304,6 @@ def do(options: argparse.Namespace) -> int:
     from study_data import prepare
 
     runs = planned(options)
-    options.output.mkdir(parents=True, exist_ok=True)
     prepare(
         options.data, options.output, rows_wanted(runs), options.vocabulary, options.tokenizer_texts
     )

@@ -157,6 +157,7 @@ def prepare(folder: Path, output: Path, wanted: set[str], vocabulary: int, sampl
     if not missing and target.exists():
         return
     asked, sentences, _ = load_split(folder)
+    output.mkdir(parents=True, exist_ok=True)
     for name in missing:
         save_parallel_dataset(build_rows(asked, sentences, name), output / name)
     if not target.exists():

@@ -70,13 +70,19 @@ def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If a file is damaged.
     """
     found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     for path in sorted((output / "runs").glob("*.json")):
-        run = json.loads(path.read_bytes())
-        run["name"] = path.stem
-        one = found.setdefault(f"{run['encoder']}-{run['steps']}", {})
-        one.setdefault(run["variant"], {})[run["seed"]] = run
+        try:
+            run = json.loads(path.read_bytes())
+            one = found.setdefault(f"{run['encoder']}-{run['steps']}", {})
+            one.setdefault(run["variant"], {})[run["seed"]] = {**run, "name": path.stem}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"'{path}' is no result of a run ({error!r}): delete it, and 'study.py run' makes "
+                "it anew"
+            ) from error
     if not found:
         raise FileNotFoundError(f"there is no run in '{output}': run 'study.py run' first")
     return found

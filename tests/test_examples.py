@@ -134,6 +134,34 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
     assert (docs / "results.md").read_text() == page
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["tune", "--vary", "foo", "1"], "--vary foo: expected one of encoder, steps"),
+        (["tune", "--vary", "steps", "abc"], "--vary steps abc: expected int values"),
+        (["run"], "no such file or folder"),
+        (["report", "--docs", "docs"], "broken.json' is no result of a run"),
+    ],
+)
+def test_the_study_says_in_one_line_what_is_wrong(
+    words: list[str], expected: str, tmp_path: Path
+) -> None:
+    """Bad options, missing data, a truncated result: no traceback, and nothing is left behind."""
+    study = tmp_path / "study"
+    command = [str(ROOT / "examples" / "study.py"), *words, "--output", str(study)]
+    if words[0] == "report":
+        (study / "runs").mkdir(parents=True)
+        (study / "runs" / "broken.json").write_text('{"encoder": "static", "steps": 3, "vari')
+    else:
+        command += ["--data", str(tmp_path / "missing")]
+    before = sorted(tmp_path.rglob("*"))
+    done = forking.run(command, {**os.environ, "PYTHONPATH": str(ROOT)}, tmp_path)
+    assert done.returncode == 1
+    assert expected in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_trained_languages_alone_make_the_distance_of_nine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
