@@ -188,7 +188,8 @@ def seeds_table(values: Mapping[str, Sequence[Sequence[float]]], summary: Mappin
 
 def comparisons_table(comparisons: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     """Hybrid less others: effect and interval before p."""
-    head = ["measure", "against", "difference", "95% interval", "seed by seed", "better in"]
+    head = ["measure", "against", "difference", "95% interval, questions", "95% interval, seeds"]
+    head += ["better in"]
     lines = [row([*head, "not worse", "p"]), rule(len(head) + 2)]
     digits = {measure.label: measure.digits for measure in MEASURES}
     for one in comparisons:
@@ -197,14 +198,17 @@ def comparisons_table(comparisons: Sequence[Mapping[str, Any]], names: Sequence[
         d = digits[one["measure"]]
         cells = [one["measure"], one["other"], f"{one['difference']:+,.{d}f}"]
         cells += [f"{one['low']:+,.{d}f} to {one['high']:+,.{d}f}"]
-        cells += [f"{one['least']:+,.{d}f} to {one['greatest']:+,.{d}f}"]
+        over = one["over_seeds"]
+        cells += ["" if over is None else f"{over[0]:+,.{d}f} to {over[1]:+,.{d}f}"]
         cells += [f"{one['better_in']} of {one['seeds']}"]
         lines.append(row([*cells, one["verdict"], f"{one['p_corrected']:.4f}"]))
     clusters = {one["clusters"] for one in comparisons}
     note = (
-        f"Differences of single queries, averaged over seeds; interval by resampling "
-        f"{'/'.join(map(str, sorted(clusters)))} paragraphs, p by changing their signs "
-        f"({RESAMPLINGS:,} times each), Holm's correction over all comparisons of the set. Not "
+        f"Differences of single queries, averaged over seeds; interval over questions by "
+        f"resampling {'/'.join(map(str, sorted(clusters)))} paragraphs, p by changing their signs "
+        f"({RESAMPLINGS:,} times each), Holm's correction over all comparisons of the set: both "
+        "say what other questions would give with these seeds. The interval over seeds, Student's, "
+        "says what other seeds would give; where it holds 0, a small p settles nothing. Not "
         f"worse: yes where the interval lies above -{MARGIN}, no where it lies below."
     )
     return "\n".join([*lines, "", note]) + "\n"

@@ -2,7 +2,8 @@
 
 A comparison is paired: the differences of single queries, averaged over the seeds that both have.
 Questions on one paragraph are no independent observations, so paragraphs are resampled for the
-interval and change signs in the test (:mod:`st_hybrid.statistics`).
+interval and change signs in the test (:mod:`st_hybrid.statistics`). Both are about other questions
+and these seeds; about other seeds there is Student's interval of the seeds' differences.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
@@ -243,6 +245,14 @@ def _verdict(low: float, high: float) -> str:
     return "no" if high < -MARGIN else "open"
 
 
+def _student(values: list[float]) -> list[float] | None:
+    """Student's 95% interval of a mean, where there are two values or more."""
+    if len(values) < 2:
+        return None
+    half = student_t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return [float(np.mean(values) - half), float(np.mean(values) + half)]
+
+
 def _compare(own: _Ranks, other: _Ranks, name: str) -> dict[str, Any]:
     seeds = sorted(set(own.scores) & set(other.scores))
     by_seed = [own.scores[seed] - other.scores[seed] for seed in seeds]
@@ -261,6 +271,7 @@ def _compare(own: _Ranks, other: _Ranks, name: str) -> dict[str, Any]:
         "p": p,
         "least": min(means),
         "greatest": max(means),
+        "over_seeds": _student(means),
         "better_in": sum((x > 0) == more and x != 0 for x in means),
         "clusters": sums.n_clusters,
         "verdict": _verdict(low, high) if more else "",

@@ -117,6 +117,8 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
         assert one["difference"] == pytest.approx(expected, abs=2e-5)
         assert one["low"] <= one["difference"] <= one["high"]
         assert one["least"] <= one["difference"] <= one["greatest"]
+        half = 12.7062 * (one["greatest"] - one["least"]) / 2  # Student's of two seeds
+        assert one["over_seeds"][1] - one["over_seeds"][0] == pytest.approx(2 * half, rel=1e-4)
     page = (docs / "results.md").read_text()
     for text in ("| X-X-mono, LIR | 1 |", "### The alpha sweep", "| Hybrid | 2 |", "not worse"):
         assert text in page
