@@ -109,6 +109,8 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
                 x: f"{alpha_of(x)} ({x})" if "alpha" not in x else f"{alpha_of(x)}" for x in names
             }
             parts += [f"{SETS[data]}:\n", means_table(values, summary, names, labels)]
+            parts += [f"Hybrid, alpha 0.5, less each other, {SETS[data]}:\n"]
+            parts += [differences_table(summary["comparisons"][data], names, labels)]
     if any(x in summary["seeds"] for x in ABLATIONS[1:]):
         parts.append("### Ablations\n")
         for data, values in summary["values"].items():
@@ -211,6 +213,29 @@ def comparisons_table(comparisons: Sequence[Mapping[str, Any]], names: Sequence[
         "says what other seeds would give; where it holds 0, a small p settles nothing. Not "
         f"worse: yes where the interval lies above -{MARGIN}, no where it lies below."
     )
+    return "\n".join([*lines, "", note]) + "\n"
+
+
+def differences_table(
+    comparisons: Sequence[Mapping[str, Any]], names: Sequence[str], labels: Mapping[str, str]
+) -> str:
+    """Hybrid less others, one line each: the difference, its interval over questions and seeds."""
+    measures = [measure for measure in MEASURES if measure.tested]
+    found = {(one["measure"], one["other"]): one for one in comparisons}
+    lines = [row(["", *(measure.label for measure in measures)]), rule(1 + len(measures))]
+    for name in names:
+        if (measures[0].label, name) not in found:
+            continue
+        cells = []
+        for measure in measures:
+            one, d = found[measure.label, name], measure.digits
+            cell = f"{one['difference']:+,.{d}f} ({one['low']:+,.{d}f} to {one['high']:+,.{d}f})"
+            if one["over_seeds"] is not None:
+                low, high = one["over_seeds"]
+                cell += f", seeds {low:+,.{d}f} to {high:+,.{d}f}"
+            cells.append(cell)
+        lines.append(row([labels[name], *cells]))
+    note = "In brackets the interval over questions, then that over seeds, both as above."
     return "\n".join([*lines, "", note]) + "\n"
 
 

@@ -124,9 +124,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Launched:
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Launched:
-    """Four processes of torchrun."""
+    """Four processes that were forked, with the environment that torchrun gives."""
     out = tmp_path_factory.mktemp("four")
-    launch((*TORCHRUN, "4"), out, "batches")
+    fork(out, 4, "batches")
     return Launched(out, 4)
 
 

@@ -120,6 +120,16 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
         half = 12.7062 * (one["greatest"] - one["least"]) / 2  # Student's of two seeds
         assert one["over_seeds"][1] - one["over_seeds"][0] == pytest.approx(2 * half, rel=1e-4)
     page = (docs / "results.md").read_text()
+    sweep = page.split("Hybrid, alpha 0.5, less each other")[1]
+    cells = next(x for x in sweep.splitlines() if x.startswith("| 0.3 |")).split(" | ")
+    for cell, measure in zip(cells[1:4], ("Mono", "Cross", "Multi"), strict=True):
+        (one,) = (
+            x
+            for x in summary["comparisons"]["STHybridDemo"]
+            if (x["measure"], x["other"]) == (f"{measure} mAP", "alpha 0.3")
+        )
+        low, high = one["low"], one["high"]
+        assert cell.startswith(f"{one['difference']:+.4f} ({low:+.4f} to {high:+.4f}), seeds ")
     for text in ("| X-X-mono, LIR | 1 |", "### The alpha sweep", "| Hybrid | 2 |", "not worse"):
         assert text in page
     for name in ("static-3-methods.svg", "static-3-sweep.svg"):

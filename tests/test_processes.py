@@ -21,10 +21,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "distributed" / "evaluating.py"
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 ACCELERATE = (sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0")
-LAUNCHERS = {
-    2: (*ACCELERATE, "--multi_gpu", "--num_processes", "2"),  # which means several processes
-    4: (*TORCHRUN, "4"),
-}
+TWO = (*ACCELERATE, "--multi_gpu", "--num_processes", "2")  # which means several processes
 KINDS = ("static", "transformer", "sparse", "int8", "registered", "counting")
 
 pytestmark = pytest.mark.slow
@@ -44,18 +41,18 @@ def outs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         (folder / str(size)).mkdir()
     done = forking.run([SCRIPT, folder / "0", "kinds"], environment())
     assert done.returncode == 0, done.stderr
-    ((code, errors),) = launch_by_hand(folder / "1", "kinds", size=1)
-    assert code == 0, errors
-    for size, launcher in LAUNCHERS.items():
-        done = subprocess.run(
-            [*launcher, str(SCRIPT), str(folder / str(size)), "kinds"],
-            capture_output=True,
-            text=True,
-            timeout=280,
-            env=environment(),
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    for size in (1, 4):
+        for code, errors in launch_by_hand(folder / str(size), "kinds", size):
+            assert code == 0, errors
+    done = subprocess.run(
+        [*TWO, str(SCRIPT), str(folder / "2"), "kinds"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     return {size: folder / str(size) for size in sizes}
 
 
