@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
 from study_plots import draw_methods, draw_sweep
 from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
@@ -117,6 +118,9 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
             names = [x for x in ABLATIONS if x in values]
             parts += [f"{SETS[data]}:\n", means_table(values, summary, names)]
             parts += [comparisons_table(summary["comparisons"][data], names)]
+            if shared := summary.get("shared", {}).get(data):
+                parts += [f"In the languages that fewer were trained on, {SETS[data]}:\n"]
+                parts += [shared_table(shared)]
     parts.append("### Every seed\n")
     for data, values in summary["values"].items():
         parts += [f"{SETS[data]}:\n", seeds_table(values, summary)]
@@ -169,13 +173,30 @@ def means_table(
     lines = [row(["", "seeds", *COLUMNS]), rule(2 + len(COLUMNS))]
     for name in names:
         table = np.array(values[name])  # (seeds, measures)
-        cells = []
-        for measure, column in zip(MEASURES, table.T, strict=True):
-            spread = f" ± {column.std(ddof=1):,.{measure.digits}f}" if len(column) > 1 else ""
-            cells.append(f"{column.mean():,.{measure.digits}f}{spread}")
+        cells = [_spread(x, m.digits) for m, x in zip(MEASURES, table.T, strict=True)]
         label = labels[name] if labels else name
         lines.append(row([label, str(len(summary["seeds"][name])), *cells]))
     return "\n".join(lines) + "\n"
+
+
+def shared_table(shared: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> str:
+    """Mean and deviation over the seeds in the subsets of fewer languages."""
+    groups = sorted({x for values in shared.values() for x in values}, key=len)
+    head = [f"{setting} mAP, {group}" for group in groups for setting in ("Mono", "Cross")]
+    lines = [row(["", "seeds", *head]), rule(2 + len(head))]
+    for name, values in shared.items():
+        cells = []
+        for group in groups:
+            table = np.array(values.get(group, ()))  # (seeds, 2)
+            cells += [_spread(column, 4) for column in table.T] if len(table) else ["", ""]
+        lines.append(row([name, str(len(next(iter(values.values())))), *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: NDArray[np.float64], digits: int) -> str:
+    """Mean and, where there are two values or more, standard deviation."""
+    spread = f" ± {values.std(ddof=1):,.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():,.{digits}f}{spread}"
 
 
 def seeds_table(values: Mapping[str, Sequence[Sequence[float]]], summary: Mapping[str, Any]) -> str:

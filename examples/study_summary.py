@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
+from study_languages import Runs, shared_scores
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
@@ -60,8 +61,6 @@ MEASURES: Final = (
 
 ORDER: Final = tuple(dict.fromkeys([*METHODS, *DEBIASED.values(), *SWEEP, *ABLATIONS]))
 """All variants, as tables show them."""
-
-Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 
 def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
@@ -109,6 +108,7 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
     """
     files = {(s.model, s.task): path for path, s in find_rank_files([output / "results"])}
     variants = sorted(runs, key=ORDER.index)
+    runs = {name: runs[name] for name in variants}
     every = [run for name in variants for run in runs[name].values()]
     first = every[0]
     hidden = {"variant", "seed", "scores", "name", "train_seconds", "evaluate_seconds", "rows"}
@@ -125,6 +125,7 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
             for name in variants
         },
         "values": {data: {name: _values(runs[name], data) for name in variants} for data in sets},
+        "shared": {data: shared_scores(runs, files, data) for data in sets},
         "comparisons": {
             data: _corrected(list(_comparisons(runs, files, data, variants))) for data in sets
         },
@@ -162,12 +163,15 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
 
     sets = list(dict.fromkeys([*earlier["values"], *later["values"]]))
     parts = [summary["comparisons"] for summary in (earlier, later)]
-    values = [summary["values"] for summary in (earlier, later)]
+    values, shared = (
+        [summary.get(key, {}) for summary in (earlier, later)] for key in ("values", "shared")
+    )
     return {
         **later,
         "tuning": later["tuning"] or earlier["tuning"],
         **{key: both(earlier[key], later[key]) for key in ("seeds", "seconds")},
         "values": {data: both(*(x.get(data, {}) for x in values)) for data in sets},
+        "shared": {data: both(*(x.get(data, {}) for x in shared)) for data in sets},
         "comparisons": {
             data: _corrected(_of_more_seeds(*(x.get(data, []) for x in parts))) for data in sets
         },

@@ -74,8 +74,13 @@ SMALL = ["--batch-size", "16", "--dimensions", "8", "--vocabulary", "200", "--pr
 
 
 @pytest.mark.slow
-def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
+def test_the_study_tunes_runs_goes_on_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Settings are scored on pairs held out; runs are done once; the page holds what they say."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_plan import Settings, file_name
+
     write_tables(tmp_path / "data", rows=120)
     script, docs, study = str(ROOT / "examples" / "study.py"), tmp_path / "docs", tmp_path / "study"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -97,7 +102,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
         "Hybrid",
         "alpha 0.3",
         "shuffled, unmasked",
-        "2 languages",
+        "4 languages",
     ]
     for _ in range(2):
         call("run", *shared, *variants, "--seeds", "1", "2", "--steps", "3", *tasks)
@@ -119,7 +124,24 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
         assert one["least"] <= one["difference"] <= one["greatest"]
         half = 12.7062 * (one["greatest"] - one["least"]) / 2  # Student's of two seeds
         assert one["over_seeds"][1] - one["over_seeds"][0] == pytest.approx(2 * half, rel=1e-4)
+    for name in ("Hybrid", "4 languages"):
+        found = summary["shared"]["STHybridDemo"][name]
+        assert set(found) == {"ar en es zh"}
+        for seed, (mono, cross) in zip((1, 2), found["ar en es zh"], strict=True):
+            model = f"local__{file_name(Settings(steps=3), name, seed)}"
+            for setting, value, subsets in (
+                ("Mono", mono, {"en-en", "es-es", "zh-zh"}),
+                ("Cross", cross, {"en-es", "en-zh", "es-en", "es-zh", "zh-en", "zh-es"}),
+            ):
+                (path,) = (study / "results").rglob(
+                    f"{model}/*/STHybridDemoRetrieval{setting}.json"
+                )
+                entries = json.loads(path.read_bytes())["scores"]["test"]
+                expected = [x["map"] for x in entries if x["hf_subset"] in subsets]
+                assert len(expected) == len(subsets)
+                assert value == pytest.approx(np.mean(expected), abs=2e-5)
     page = (docs / "results.md").read_text()
+    assert "Mono mAP, ar en es zh | Cross mAP, ar en es zh |" in page
     sweep = page.split("Hybrid, alpha 0.5, less each other")[1]
     cells = next(x for x in sweep.splitlines() if x.startswith("| 0.3 |")).split(" | ")
     for cell, measure in zip(cells[1:4], ("Mono", "Cross", "Multi"), strict=True):
@@ -136,7 +158,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(tmp_path: Path) -> None:
         assert "<svg" in (docs / "results" / name).read_text()
         assert f"results/{name}" in page
     # Runs of another day add to what is there, and the page can be made of the summaries alone.
-    for pattern in ("*alpha-0.3*", "*X-X-mono-2*", "*2-languages-2*"):
+    for pattern in ("*alpha-0.3*", "*X-X-mono-2*", "*4-languages-2*"):
         for path in (study / "runs").glob(pattern):
             path.unlink()
     call("report", "--output", str(study), "--docs", str(docs))

@@ -1,0 +1,64 @@
+"""What the number of training languages does to those trained on: scores of their subsets alone.
+
+Means over all subsets cannot tell: most of them are in languages that fewer languages leave out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from study_plan import NINE, VARIANTS
+
+from st_hybrid.rank_files import read_ranks
+from st_hybrid.statistics.query_scores import metric_named, query_scores
+
+Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
+Shared = dict[str, dict[str, list[list[float]]]]
+
+
+def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) -> Shared:
+    """Mean mAP over the subsets of fewer languages, of each variant that was trained on them.
+
+    Args:
+        runs: Variant -> seed -> the run.
+        files: Model and task -> rank file.
+        data: First part of the tasks' names.
+
+    Returns:
+        Variant -> languages, such as ``"ar en"`` -> Mono and Cross, one pair a seed. Nothing where
+        all variants have the same languages.
+    """
+    trained = {name: VARIANTS[name].languages for name in runs if name in VARIANTS}
+    groups = sorted({x for x in trained.values() if x != NINE}, key=len)
+    found: Shared = {}
+    for name in (x for x in trained if x == "Hybrid" or trained[x] != NINE):
+        for _, run in sorted(runs[name].items()):
+            mono, cross = (
+                subset_means(files[f"local/{run['name']}", f"{data}Retrieval{setting}"])
+                for setting in ("Mono", "Cross")
+            )
+            for languages in (x for x in groups if set(x) <= set(trained[name])):
+                means = [_mean_within(x, languages) for x in (mono, cross)]
+                if not np.isnan(means).any():
+                    of_seeds = found.setdefault(name, {}).setdefault(" ".join(languages), [])
+                    of_seeds.append(means)
+    return found
+
+
+def subset_means(path: Path) -> dict[str, float]:
+    """Mean mAP of each subset of a rank file."""
+    records, metric = read_ranks(path), metric_named("map")
+    values = query_scores(records, [metric])[metric.name]
+    return {
+        subset: float(np.nanmean(values[records.subsets == place]))
+        for place, subset in enumerate(records.subset_names)
+    }
+
+
+def _mean_within(means: Mapping[str, float], languages: tuple[str, ...]) -> float:
+    """The mean over the subsets whose languages are all among those given; NaN without any."""
+    chosen = [mean for name, mean in means.items() if set(name.split("-")) <= set(languages)]
+    return float(np.mean(chosen)) if chosen else float("nan")
