@@ -33,6 +33,10 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "python examples/study.py run --data parallel --output study --experiment methods": (
         "as above; takes hours"
     ),
+    "python examples/study.py run --data parallel --output study --experiment sweep "
+    "--seeds 0 1 2": "as above; takes hours",
+    "python examples/study.py run --data parallel --output study --experiment ablations "
+    "--seeds 0 1 2": "as above; takes hours",
     "python examples/study.py report --output study --docs docs": "as above",
     "mteb run -m mteb/baseline-random-encoder -t XQuADRetrievalCross": "test_wheel.py runs it",
     "python -m mteb_tasks run -m mteb/baseline-random-encoder -t XQuADRetrievalMono -l eng": (
