@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from study_plan import NINE, VARIANTS
+from numpy.typing import NDArray
+from study_plan import NINE, VARIANTS, Runs
 
-from st_hybrid.rank_files import read_ranks
+from st_hybrid.rank_files import QueryRanks, read_ranks
 from st_hybrid.statistics.query_scores import metric_named, query_scores
 
-Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
 Shared = dict[str, dict[str, list[list[float]]]]
 
 
@@ -37,7 +36,7 @@ def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) 
     for name in (x for x in trained if x == "Hybrid" or trained[x] != NINE):
         for _, run in sorted(runs[name].items()):
             mono, cross = (
-                subset_means(files[f"local/{run['name']}", f"{data}Retrieval{setting}"])
+                _map_of_subsets(files[f"local/{run['name']}", f"{data}Retrieval{setting}"])
                 for setting in ("Mono", "Cross")
             )
             for languages in (x for x in groups if set(x) <= set(trained[name])):
@@ -48,10 +47,21 @@ def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) 
     return found
 
 
-def subset_means(path: Path) -> dict[str, float]:
-    """Mean mAP of each subset of a rank file."""
+def _map_of_subsets(path: Path) -> dict[str, float]:
     records, metric = read_ranks(path), metric_named("map")
-    values = query_scores(records, [metric])[metric.name]
+    return subset_means(records, query_scores(records, [metric])[metric.name])
+
+
+def subset_means(records: QueryRanks, values: NDArray[np.float64]) -> dict[str, float]:
+    """The mean of each subset.
+
+    Args:
+        records: Says which subset a query is of.
+        values: Shape (queries,); NaN where a query has none.
+
+    Returns:
+        Subset -> mean.
+    """
     return {
         subset: float(np.nanmean(values[records.subsets == place]))
         for place, subset in enumerate(records.subset_names)

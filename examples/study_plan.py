@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 NINE: Final = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
 """The languages that are trained on; Greek and Vietnamese never are."""
@@ -101,6 +101,9 @@ SWEEP: Final = ("X-Y", *(x for x in VARIANTS if x.startswith("alpha")), "Hybrid"
 
 ABLATIONS: Final = ("Hybrid", *list(VARIANTS)[len(METHODS) + 8 :])
 """One thing changed at a time."""
+
+Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
+"""Variant -> seed -> what its run wrote."""
 
 EXPERIMENTS: Final = {"methods": METHODS, "sweep": SWEEP, "ablations": ABLATIONS}
 """Experiment -> its variants."""

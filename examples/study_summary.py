@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
-from study_languages import Runs, shared_scores
-from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP
+from study_languages import shared_scores
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
 from st_hybrid.statistics import ClusterSums, confidence_interval, correct, randomisation_test

@@ -17,6 +17,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from study_data import Tokens, load_tokenizer
+from study_languages import subset_means
 from study_plan import NINE, Settings, Variant
 
 import st_hybrid
@@ -182,11 +183,7 @@ def nine_language_distance(path: Path) -> dict[str, float]:
     scores = query_scores(dataclasses.replace(records, ranks=ranks), metrics)
     found = {}
     for name, values in scores.items():
-        means = [
-            np.nanmean(values[records.subsets == place])
-            for place, subset in enumerate(records.subset_names)
-            if subset in NINE
-        ]
+        means = [x for subset, x in subset_means(records, values).items() if subset in NINE]
         found[name.replace("rank_distance", "rank_distance_nine")] = float(np.mean(means))
     return found
 

@@ -1,8 +1,8 @@
 """Real processes: what the devices see, what a kill leaves, and losses gathered across devices.
 
 ``tests/distributed/run.py`` is launched by torchrun and accelerate (gloo, on the CPU) and writes
-down what every process saw; here it is compared. Runs that resume are forked processes with the
-environment that torchrun gives.
+down what every process saw; here it is compared. Four processes, and runs that resume, are forked
+with the environment that torchrun gives.
 """
 
 from __future__ import annotations

@@ -144,14 +144,11 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     assert "Mono mAP, ar en es zh | Cross mAP, ar en es zh |" in page
     sweep = page.split("Hybrid, alpha 0.5, less each other")[1]
     cells = next(x for x in sweep.splitlines() if x.startswith("| 0.3 |")).split(" | ")
-    for cell, measure in zip(cells[1:4], ("Mono", "Cross", "Multi"), strict=True):
-        (one,) = (
-            x
-            for x in summary["comparisons"]["STHybridDemo"]
-            if (x["measure"], x["other"]) == (f"{measure} mAP", "alpha 0.3")
-        )
-        low, high = one["low"], one["high"]
-        assert cell.startswith(f"{one['difference']:+.4f} ({low:+.4f} to {high:+.4f}), seeds ")
+    of_alpha = [x for x in summary["comparisons"]["STHybridDemo"] if x["other"] == "alpha 0.3"]
+    for cell, one, form in zip(cells[1:], of_alpha, ["+,.4f"] * 3 + ["+,.0f"], strict=True):
+        numbers = [one["difference"], one["low"], one["high"], *one["over_seeds"]]
+        mean, low, high, least, most = (format(x, form) for x in numbers)
+        assert cell.removesuffix(" |") == f"{mean} ({low} to {high}), seeds {least} to {most}"
     for text in ("| X-X-mono, LIR | 1 |", "### The alpha sweep", "| Hybrid | 2 |", "not worse"):
         assert text in page
     for name in ("static-3-methods.svg", "static-3-sweep.svg"):

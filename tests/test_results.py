@@ -64,3 +64,26 @@ def test_the_readmes_table_is_that_of_the_summary() -> None:
         cells = [*(f"{x:.4f}" for x in means[:3]), f"{means[3]:,.0f}"]
         expected.append(f"| {name} | {' | '.join(cells)} |")
     assert lines == expected
+
+
+def test_the_discussions_tables_are_those_of_the_summary() -> None:
+    """What is written by hand beside the paper's figures and on languages is what was measured."""
+    summary = json.loads((RESULTS / "static-2000.json").read_bytes())
+    text = (RESULTS / "discussion.md").read_text(encoding="utf-8").splitlines()
+    for name in ("X-X-mono", "X-Y", "Hybrid"):
+        means = [np.mean(summary["values"][data][name], axis=0) for data in ("XQuAD", "MLQA")]
+        cells = [f"{x:.3f}".lstrip("0") for x in (*means[0][:3], *means[1][:3])]
+        cells += [f"{x[3]:,.0f}" for x in means]
+        assert f"| {name} | {' | '.join(cells)} |" in text
+    trained = {"nine": "Hybrid", "four": "4 languages", "two": "2 languages"}
+    for label, name in trained.items():
+        shared = summary["shared"]["XQuAD"][name]
+        assert set(shared) == {"ar en", "ar en es zh"} - (
+            {"ar en es zh"} if label == "two" else set()
+        )
+        means = [np.mean(shared[x], axis=0) for x in shared]
+        cells = [f"{x:.3f}".lstrip("0") for pair in means for x in pair] + [""] * (
+            4 - 2 * len(means)
+        )
+        line = " | ".join(cells).replace(" |  | ", " | | ").rstrip()
+        assert f"| {label} | {line} |" in text
