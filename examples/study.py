@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import gc
 import itertools
-import json
 import os
 import sys
 import time
@@ -28,6 +27,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from study_json import read_json, write_json
 from study_plan import (
     DEBIASED,
     EXPERIMENTS,
@@ -82,26 +82,18 @@ class Run:
         """Whether its result is there.
 
         Raises:
-            ValueError: If it is one of other settings.
+            ValueError: If it is one of other settings, or damaged.
         """
         path = self.path(output)
         if not path.exists():
             return False
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         wanted = {**dataclasses.asdict(self.settings), "copies": self.copies}
-        if other := [f"{name} {found[name]}" for name in wanted if found[name] != wanted[name]]:
+        if other := [f"{x} {found.get(x)}" for x in wanted if found.get(x) != wanted[x]]:
             raise ValueError(
                 f"{path} was made with {', '.join(other)}: give these settings, or another --output"
             )
         return True
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a result whole or not at all."""
-    from st_hybrid.writing import write_atomically
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> None:

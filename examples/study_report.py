@@ -7,13 +7,13 @@ in docs/results/discussion.md and stands on top.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from study_json import read_json, write_json
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
 from study_plots import draw_methods, draw_sweep
 from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
@@ -42,15 +42,14 @@ def write_report(output: Path | None, docs: Path) -> None:
         for name, runs in read_runs(output).items():
             path, summary = folder / f"{name}.json", summarise(output, runs)
             if path.exists():
-                summary = merge(json.loads(path.read_bytes()), summary)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, (json.dumps(summary, indent=1) + "\n").encode())
+                summary = merge(read_json(path), summary)
+            write_json(path, summary)
     if not any(folder.glob("*.json")):
         raise FileNotFoundError(
             f"'{folder}' holds no summary of runs: give --output, the study's folder"
         )
     for path in sorted(folder.glob("*.json")):
-        summary = json.loads(path.read_bytes())
+        summary = read_json(path)
         draw_methods(summary, folder / f"{path.stem}-methods.svg")
         if has_sweep(summary):
             draw_sweep(summary, folder / f"{path.stem}-sweep.svg")
@@ -71,7 +70,7 @@ def format_page(folder: Path) -> str:
     if discussion.exists():
         parts.append(discussion.read_text(encoding="utf-8"))
     for path in sorted(folder.glob("*.json")):
-        parts.append(format_summary(path.stem, json.loads(path.read_bytes())))
+        parts.append(format_summary(path.stem, read_json(path)))
     return "\n".join(parts)
 
 

@@ -8,7 +8,6 @@ and these seeds; about other seeds there is Student's interval of the seeds' dif
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
+from study_json import read_json
 from study_languages import shared_scores
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs
 
@@ -75,15 +75,12 @@ def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
     """
     found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     for path in sorted((output / "runs").glob("*.json")):
+        run = read_json(path)
         try:
-            run = json.loads(path.read_bytes())
             one = found.setdefault(f"{run['encoder']}-{run['steps']}", {})
             one.setdefault(run["variant"], {})[run["seed"]] = {**run, "name": path.stem}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"'{path}' is no result of a run ({error!r}): delete it, and 'study.py run' makes "
-                "it anew"
-            ) from error
+        except KeyError as error:
+            raise ValueError(f"'{path}' is no result of a run: it lacks {error}") from error
     if not found:
         raise FileNotFoundError(f"there is no run in '{output}': run 'study.py run' first")
     return found
@@ -91,7 +88,7 @@ def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
 
 def read_tuning(output: Path) -> list[dict[str, Any]]:
     """The settings that were tried, with their scores on the pairs held out."""
-    found = [json.loads(x.read_bytes()) for x in sorted((output / "tuning").glob("*.json"))]
+    found = [read_json(x) for x in sorted((output / "tuning").glob("*.json"))]
     order = {name: place for place, name in enumerate(METHODS)}
     return sorted(found, key=lambda run: (order.get(run["variant"], len(order)), run["steps"]))
 

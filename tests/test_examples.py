@@ -171,7 +171,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         (["tune", "--vary", "foo", "1"], "--vary foo: expected one of encoder, steps"),
         (["tune", "--vary", "steps", "abc"], "--vary steps abc: expected int values"),
         (["run"], "no such file or folder"),
-        (["report", "--docs", "docs"], "broken.json' is no result of a run"),
+        (["report", "--docs", "docs"], "broken.json' is damaged (Unterminated string"),
     ],
 )
 def test_the_study_says_in_one_line_what_is_wrong(
