@@ -130,9 +130,9 @@ def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> 
         write_json(path, result | {"scores": steps.held_out_scores(model, held)})
         return
     models = [(path, run.name, model)]
-    if run.name == "X-X-mono":
+    if methods := {x: method for x, (of, method) in DEBIASED.items() if of == run.name}:
         texts = monolingual_texts(load_parallel_data(options.data / "qa", options.data / "bitext"))
-        for method, label in DEBIASED.items():
+        for label, method in methods.items():
             changed = steps.debiased(model, method, texts)
             file = path.with_name(f"{file_name(run.settings, label, run.seed)}.json")
             models.append((file, label, changed))

@@ -93,8 +93,12 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 METHODS: Final = ("X-X-mono", "X-Y", "Hybrid", "X-X", "row-wise")
 """The paper's methods and controls of equal cost."""
 
-DEBIASED: Final = {"center": "X-X-mono, centred", "lir": "X-X-mono, LIR"}
-"""What is made of X-X-mono without training: method of debiasing -> name."""
+DEBIASED: Final = {
+    "X-X-mono, centred": ("X-X-mono", "center"),
+    "X-X-mono, LIR": ("X-X-mono", "lir"),
+    "Hybrid, LIR": ("Hybrid", "lir"),
+}
+"""What is made of a trained model without training: name -> its variant, method of debiasing."""
 
 SWEEP: Final = ("X-Y", *(x for x in VARIANTS if x.startswith("alpha")), "Hybrid", "X-X-mono")
 """The alpha sweep."""

@@ -25,7 +25,7 @@ def draw_methods(summary: Mapping[str, Any], path: Path) -> None:
         summary: What :func:`study_summary.summarise` gives.
         path: The file.
     """
-    names = [x for x in (*METHODS, *DEBIASED.values()) if x in summary["seeds"]]
+    names = [x for x in (*METHODS, *DEBIASED) if x in summary["seeds"]]
     figure, panels = _panels()
     for panel, place in panels:
         for series, (data, values) in enumerate(summary["values"].items()):

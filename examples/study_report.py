@@ -95,7 +95,7 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
     parts.append(f"![Every seed of each method](results/{name}-methods.svg)\n")
     for data, values in summary["values"].items():
         title = SETS[data]
-        compared = [x for x in (*METHODS, *DEBIASED.values()) if x in values]
+        compared = [x for x in (*METHODS, *DEBIASED) if x in values]
         parts += [f"### {title}\n", "Mean over seeds ± standard deviation:\n"]
         parts += [means_table(values, summary, compared), f"Hybrid less each other, {title}:\n"]
         parts += [comparisons_table(summary["comparisons"][data], compared)]

@@ -59,7 +59,7 @@ MEASURES: Final = (
     Measure("of chance, nine", "Multi", "rank_distance_nine_of_chance", 3, False, False),
 )
 
-ORDER: Final = tuple(dict.fromkeys([*METHODS, *DEBIASED.values(), *SWEEP, *ABLATIONS]))
+ORDER: Final = tuple(dict.fromkeys([*METHODS, *DEBIASED, *SWEEP, *ABLATIONS]))
 """All variants, as tables show them."""
 
 

@@ -6,6 +6,7 @@ it trains in minutes on a CPU, which makes comparisons of batching affordable.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -62,7 +63,9 @@ def train_unigram_tokenizer(
 class _TokenDropout(StaticEmbedding):
     """A static embedding that leaves tokens out while it trains.
 
-    Without it a mean of vectors learns to match texts by their rarest shared token.
+    Without it a mean of vectors learns to match texts by their rarest shared token. The unknown
+    token is always left out, and its vector is 0: one vector for all words of a language never met
+    makes its texts alike, and like nothing else.
     """
 
     def __init__(
@@ -76,7 +79,11 @@ class _TokenDropout(StaticEmbedding):
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         weights = torch.randn(tokenizer.get_vocab_size(), dimensions, generator=generator)
+        unknown = _unknown_token(tokenizer)
+        if unknown is not None:
+            weights[unknown] = 0
         super().__init__(tokenizer, embedding_weights=weights * 0.1)
+        self._unknown = -1 if unknown is None else unknown
         self.embedding.sparse = sparse
         self._dropout = dropout
         self._pieces = pieces
@@ -98,10 +105,13 @@ class _TokenDropout(StaticEmbedding):
         ):
             self._pieces[text] = np.array(encoding.ids, dtype=np.int32)
         pieces = [self._pieces[text] for text in texts]
-        ends = np.cumsum([len(ids) for ids in pieces])
+        starts = np.cumsum([0, *(len(ids) for ids in pieces[:-1])])
+        ids = np.concatenate(pieces).astype(np.int64)
+        known = ids != self._unknown
+        before = np.concatenate([[0], np.cumsum(known)])  # known tokens before each
         return {
-            "input_ids": torch.from_numpy(np.concatenate(pieces).astype(np.int64)),
-            "offsets": torch.from_numpy(np.concatenate([[0], ends[:-1]]).astype(np.int64)),
+            "input_ids": torch.from_numpy(ids[known]),
+            "offsets": torch.from_numpy(before[starts]),
         }
 
     def forward(self, features: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:  # noqa: ANN401
@@ -119,6 +129,16 @@ class _TokenDropout(StaticEmbedding):
             return features
         result: dict[str, Tensor] = super().forward(features, **kwargs)
         return result
+
+
+def _unknown_token(tokenizer: Tokenizer) -> int | None:
+    """The id that texts get where the vocabulary lacks them, if there is one."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("unk_token") is not None:
+        found: int | None = tokenizer.token_to_id(model["unk_token"])
+        return found
+    unknown: int | None = model.get("unk_id")
+    return unknown
 
 
 def build_static_encoder(
@@ -145,7 +165,7 @@ def build_static_encoder(
             are. Texts met in training are added, so models may share it.
 
     Returns:
-        A sentence-transformers model on the CPU.
+        A sentence-transformers model on the CPU. The unknown token's vector is 0 and stays 0.
 
     Raises:
         ValueError: If ``dropout`` is out of range.

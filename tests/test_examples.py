@@ -107,7 +107,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     for _ in range(2):
         call("run", *shared, *variants, "--seeds", "1", "2", "--steps", "3", *tasks)
         written = {path: path.stat().st_mtime_ns for path in (study / "runs").iterdir()}
-        assert len(written) == 14  # two of them X-X-mono without language directions
+        assert len(written) == 16  # four of them without language directions
     assert written == {path: path.stat().st_mtime_ns for path in written}
     other = [script, "run", *shared, *variants, "--seeds", "1", "--steps", "3", "--scale", "9"]
     refused = forking.run(other, environment)
@@ -151,6 +151,8 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         assert cell.removesuffix(" |") == f"{mean} ({low} to {high}), seeds {least} to {most}"
     for text in ("| X-X-mono, LIR | 1 |", "### The alpha sweep", "| Hybrid | 2 |", "not worse"):
         assert text in page
+    assert values["Hybrid"] != pytest.approx(values["Hybrid, LIR"], abs=1e-4)
+    assert "| Mono mAP | Hybrid, LIR |" in page
     for name in ("static-3-methods.svg", "static-3-sweep.svg"):
         assert "<svg" in (docs / "results" / name).read_text()
         assert f"results/{name}" in page

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from st_hybrid.parallel import PROMPTS
 from st_hybrid.static import build_static_encoder, train_unigram_tokenizer, without_dropout
@@ -167,3 +167,40 @@ def test_plain_model_is_a_copy(tokenizer: Tokenizer) -> None:
     before = plain.encode(TEXTS)
     weights_of(model).zero_()
     np.testing.assert_array_equal(plain.encode(TEXTS), before)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_unknown_words_say_nothing(tokenizer: Tokenizer, sparse: bool) -> None:
+    """Known words alone make the embedding and learn, before, in and after training."""
+    model = build_static_encoder(tokenizer, 8, seed=1, sparse_gradients=sparse)
+    mixed, known = "Ωμέγα town Ωμέγα river", "town river"
+    unknown = tokenizer.token_to_id("<unk>")
+    assert tokenizer.encode(mixed).ids.count(unknown) >= 2
+    space = tokenizer.token_to_id("▁")
+    with torch.no_grad():
+        weights_of(model)[space] = 0  # an unknown word leaves its space behind, which counts
+    for training in (True, False):
+        model.train(training)
+        cosine = torch.nn.functional.cosine_similarity(*forward(model, [mixed, known]), dim=0)
+        assert cosine == pytest.approx(1, abs=1e-6)
+    model.train()
+    optimizer = torch.optim.SparseAdam if sparse else torch.optim.Adam
+    step = optimizer(model.parameters(), lr=0.1)
+    before = weights_of(model).clone()
+    embeddings = model(model.tokenize([mixed, "Ω", "Ωμέγα"]))["sentence_embedding"]
+    embeddings.square().sum().backward()
+    step.step()
+    plain = without_dropout(model)
+    assert not weights_of(plain)[unknown].any()
+    town = tokenizer.encode("town", add_special_tokens=False).ids[-1]
+    assert (weights_of(plain)[town] != before[town]).all()
+
+
+def test_a_tokenizer_without_an_unknown_token() -> None:
+    """Bytes are always known: every token has a vector, and all count in training."""
+    files = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
+    model = build_static_encoder(files, 4, seed=1)
+    assert weights_of(model).any(dim=1).all()
+    model.train()
+    expected = weights_of(model)[[2, 0]].mean(0)
+    assert torch.allclose(forward(model, ["aba"])[0], expected)
