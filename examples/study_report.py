@@ -63,14 +63,22 @@ def format_page(folder: Path) -> str:
         folder: The folder that holds them.
 
     Returns:
-        Markdown.
+        Markdown. Of one encoder the longest runs come first, and with them the choices made for
+        all.
     """
     parts = [HEAD]
     discussion = folder / "discussion.md"
     if discussion.exists():
         parts.append(discussion.read_text(encoding="utf-8"))
-    for path in sorted(folder.glob("*.json")):
-        parts.append(format_summary(path.stem, read_json(path)))
+    summaries = [(path.stem, read_json(path)) for path in folder.glob("*.json")]
+    summaries.sort(key=lambda x: (x[1]["settings"]["encoder"], -x[1]["settings"]["steps"]))
+    encoders = set()
+    for name, summary in summaries:
+        encoder = summary["settings"]["encoder"]
+        if encoder in encoders:
+            summary = {**summary, "tuning": []}
+        encoders.add(encoder)
+        parts.append(format_summary(name, summary))
     return "\n".join(parts)
 
 

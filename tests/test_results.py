@@ -20,6 +20,27 @@ def test_the_page_is_that_of_its_summaries(monkeypatch: pytest.MonkeyPatch) -> N
     assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == format_page(RESULTS)
 
 
+def test_long_runs_come_first_and_choices_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of an encoder's summaries the longest leads, with the one table of choices."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_report import format_page
+
+    summary = json.loads((RESULTS / "static-2000.json").read_bytes())
+    for encoder, steps in (("static", 2000), ("static", 10_000), ("transformer", 700)):
+        summary["settings"] |= {"encoder": encoder, "steps": steps}
+        (tmp_path / f"{encoder}-{steps}.json").write_text(json.dumps(summary))
+    heads = [x for x in format_page(tmp_path).splitlines() if x.startswith(("## ", "### Choices"))]
+    assert heads == [
+        "## The static encoder, 10,000 steps",
+        "### Choices",
+        "## The static encoder, 2,000 steps",
+        "## The transformer encoder, 700 steps",
+        "### Choices",
+    ]
+
+
 def test_the_summaries_hold_whole_runs() -> None:
     """Each variant has as many values as seeds, and comparisons agree with the values."""
     paths = sorted(RESULTS.glob("*.json"))
