@@ -1,21 +1,44 @@
-"""What the number of training languages does to those trained on: scores of their subsets alone.
+"""Scores in the languages trained on: the nine, and those that runs with fewer languages share.
 
-Means over all subsets cannot tell: most of them are in languages that fewer languages leave out.
+Means over all subsets cannot tell what training does there: subsets in other languages are in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from study_plan import NINE, VARIANTS, Runs
+from study_plan import DEBIASED, METHODS, NINE, VARIANTS, Runs
 
 from st_hybrid.rank_files import QueryRanks, read_ranks
 from st_hybrid.statistics.query_scores import metric_named, query_scores
 
 Shared = dict[str, dict[str, list[list[float]]]]
+Trained = dict[str, list[list[float]]]
+
+
+def trained_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) -> Trained:
+    """Mean mAP over the subsets of the nine languages, of each method and what is made of it.
+
+    Args:
+        runs: Variant -> seed -> the run.
+        files: Model and task -> rank file.
+        data: First part of the tasks' names.
+
+    Returns:
+        Variant -> Mono and Cross, one pair a seed.
+    """
+    return {
+        name: [
+            [_mean_within(means, NINE) for means in _maps_of_run(run, files, data)]
+            for _, run in sorted(runs[name].items())
+        ]
+        for name in (*METHODS, *DEBIASED)
+        if name in runs
+    }
 
 
 def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) -> Shared:
@@ -35,16 +58,23 @@ def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) 
     found: Shared = {}
     for name in (x for x in trained if x == "Hybrid" or trained[x] != NINE):
         for _, run in sorted(runs[name].items()):
-            mono, cross = (
-                _map_of_subsets(files[f"local/{run['name']}", f"{data}Retrieval{setting}"])
-                for setting in ("Mono", "Cross")
-            )
+            maps = _maps_of_run(run, files, data)
             for languages in (x for x in groups if set(x) <= set(trained[name])):
-                means = [_mean_within(x, languages) for x in (mono, cross)]
+                means = [_mean_within(x, languages) for x in maps]
                 if not np.isnan(means).any():
                     of_seeds = found.setdefault(name, {}).setdefault(" ".join(languages), [])
                     of_seeds.append(means)
     return found
+
+
+def _maps_of_run(
+    run: Mapping[str, Any], files: Mapping[tuple[str, str], Path], data: str
+) -> list[dict[str, float]]:
+    """Subset -> mAP, of Mono and of Cross."""
+    return [
+        _map_of_subsets(files[f"local/{run['name']}", f"{data}Retrieval{setting}"])
+        for setting in ("Mono", "Cross")
+    ]
 
 
 def _map_of_subsets(path: Path) -> dict[str, float]:

@@ -105,7 +105,11 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
         title = SETS[data]
         compared = [x for x in (*METHODS, *DEBIASED) if x in values]
         parts += [f"### {title}\n", "Mean over seeds ± standard deviation:\n"]
-        parts += [means_table(values, summary, compared), f"Hybrid less each other, {title}:\n"]
+        parts += [means_table(values, summary, compared)]
+        if trained := summary.get("trained", {}).get(data):
+            parts += ["In the subsets of the nine languages that are trained on alone:\n"]
+            parts += [trained_table(trained)]
+        parts += [f"Hybrid less each other, {title}:\n"]
         parts += [comparisons_table(summary["comparisons"][data], compared)]
     if summary["tuning"]:
         parts += ["### Choices\n", tuning_table(summary["tuning"])]
@@ -183,6 +187,15 @@ def means_table(
         cells = [_spread(x, m.digits) for m, x in zip(MEASURES, table.T, strict=True)]
         label = labels[name] if labels else name
         lines.append(row([label, str(len(summary["seeds"][name])), *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def trained_table(trained: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """Mean and deviation over the seeds in the languages trained on."""
+    lines = [row(["", "seeds", "Mono mAP", "Cross mAP"]), rule(4)]
+    for name, values in trained.items():
+        cells = [_spread(column, 4) for column in np.array(values).T]  # (measures, seeds)
+        lines.append(row([name, str(len(values)), *cells]))
     return "\n".join(lines) + "\n"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from study_json import read_json
-from study_languages import shared_scores
+from study_languages import shared_scores, trained_scores
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
@@ -122,6 +122,7 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
             for name in variants
         },
         "values": {data: {name: _values(runs[name], data) for name in variants} for data in sets},
+        "trained": {data: trained_scores(runs, files, data) for data in sets},
         "shared": {data: shared_scores(runs, files, data) for data in sets},
         "comparisons": {
             data: _corrected(list(_comparisons(runs, files, data, variants))) for data in sets
@@ -160,15 +161,17 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
 
     sets = list(dict.fromkeys([*earlier["values"], *later["values"]]))
     parts = [summary["comparisons"] for summary in (earlier, later)]
-    values, shared = (
-        [summary.get(key, {}) for summary in (earlier, later)] for key in ("values", "shared")
-    )
     return {
         **later,
         "tuning": later["tuning"] or earlier["tuning"],
         **{key: both(earlier[key], later[key]) for key in ("seeds", "seconds")},
-        "values": {data: both(*(x.get(data, {}) for x in values)) for data in sets},
-        "shared": {data: both(*(x.get(data, {}) for x in shared)) for data in sets},
+        **{
+            key: {
+                data: both(*(x.get(key, {}).get(data, {}) for x in (earlier, later)))
+                for data in sets
+            }
+            for key in ("values", "trained", "shared")
+        },
         "comparisons": {
             data: _corrected(_of_more_seeds(*(x.get(data, []) for x in parts))) for data in sets
         },

@@ -79,7 +79,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
 ) -> None:
     """Settings are scored on pairs held out; runs are done once; the page holds what they say."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    from study_plan import Settings, file_name
+    from study_plan import NINE, Settings, file_name
 
     write_tables(tmp_path / "data", rows=120)
     script, docs, study = str(ROOT / "examples" / "study.py"), tmp_path / "docs", tmp_path / "study"
@@ -124,6 +124,21 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         assert one["least"] <= one["difference"] <= one["greatest"]
         half = 12.7062 * (one["greatest"] - one["least"]) / 2  # Student's of two seeds
         assert one["over_seeds"][1] - one["over_seeds"][0] == pytest.approx(2 * half, rel=1e-4)
+    trained = summary["trained"]["STHybridDemo"]
+    assert list(trained) == [
+        "X-X-mono",
+        "Hybrid",
+        "X-X-mono, centred",
+        "X-X-mono, LIR",
+        "Hybrid, LIR",
+    ]
+    for seed, pair in zip((1, 2), trained["Hybrid"], strict=True):
+        model = f"local__{file_name(Settings(steps=3), 'Hybrid', seed)}"
+        for setting, value in zip(("Mono", "Cross"), pair, strict=True):
+            (path,) = (study / "results").rglob(f"{model}/*/STHybridDemoRetrieval{setting}.json")
+            entries = json.loads(path.read_bytes())["scores"]["test"]
+            expected = [x["map"] for x in entries if set(x["hf_subset"].split("-")) <= set(NINE)]
+            assert value == pytest.approx(np.mean(expected), abs=2e-5)
     for name in ("Hybrid", "4 languages"):
         found = summary["shared"]["STHybridDemo"][name]
         assert set(found) == {"ar en es zh"}
@@ -142,6 +157,9 @@ def test_the_study_tunes_runs_goes_on_and_reports(
                 assert value == pytest.approx(np.mean(expected), abs=2e-5)
     page = (docs / "results.md").read_text()
     assert "Mono mAP, ar en es zh | Cross mAP, ar en es zh |" in page
+    means = np.array(trained["X-X-mono, LIR"]).T  # (settings, seeds)
+    cells = [f"{x.mean():.4f} ± {x.std(ddof=1):.4f}" for x in means]
+    assert f"| X-X-mono, LIR | 2 | {cells[0]} | {cells[1]} |" in page
     sweep = page.split("Hybrid, alpha 0.5, less each other")[1]
     cells = next(x for x in sweep.splitlines() if x.startswith("| 0.3 |")).split(" | ")
     of_alpha = [x for x in summary["comparisons"]["STHybridDemo"] if x["other"] == "alpha 0.3"]
