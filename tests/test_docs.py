@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     ),
     "python examples/study.py tune --data parallel --output study --vary dropout 0 0.1 0.3 "
     "--steps 1000": "test_examples.py runs it on small data",
+    "python examples/study.py run --data parallel --output study --experiment methods "
+    "--steps 4000": "as above; takes hours",
     "python examples/study.py run --data parallel --output study --experiment methods": (
         "as above; takes hours"
     ),
