@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,33 +16,14 @@ from study_plan import DEBIASED, METHODS, NINE, VARIANTS, Runs
 from st_hybrid.rank_files import QueryRanks, read_ranks
 from st_hybrid.statistics.query_scores import metric_named, query_scores
 
-Shared = dict[str, dict[str, list[list[float]]]]
-Trained = dict[str, list[list[float]]]
+NINE_LANGUAGES: Final = "nine languages"
+"""What the languages of :data:`study_plan.NINE` are called in summaries."""
+
+Within = dict[str, dict[str, list[list[float]]]]
 
 
-def trained_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) -> Trained:
-    """Mean mAP over the subsets of the nine languages, of each method and what is made of it.
-
-    Args:
-        runs: Variant -> seed -> the run.
-        files: Model and task -> rank file.
-        data: First part of the tasks' names.
-
-    Returns:
-        Variant -> Mono and Cross, one pair a seed.
-    """
-    return {
-        name: [
-            [_mean_within(means, NINE) for means in _maps_of_run(run, files, data)]
-            for _, run in sorted(runs[name].items())
-        ]
-        for name in (*METHODS, *DEBIASED)
-        if name in runs
-    }
-
-
-def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) -> Shared:
-    """Mean mAP over the subsets of fewer languages, of each variant that was trained on them.
+def scores_within(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) -> Within:
+    """Mean mAP over the subsets of some of the languages that a variant was trained on.
 
     Args:
         runs: Variant -> seed -> the run.
@@ -50,20 +31,23 @@ def shared_scores(runs: Runs, files: Mapping[tuple[str, str], Path], data: str) 
         data: First part of the tasks' names.
 
     Returns:
-        Variant -> languages, such as ``"ar en"`` -> Mono and Cross, one pair a seed. Nothing where
-        all variants have the same languages.
+        Variant -> languages -> Mono and Cross, one pair a seed. The methods and what is made of
+        them have :data:`NINE_LANGUAGES`; variants with fewer languages, and Hybrid beside them,
+        those that the former were trained on, such as ``"ar en"``.
     """
-    trained = {name: VARIANTS[name].languages for name in runs if name in VARIANTS}
-    groups = sorted({x for x in trained.values() if x != NINE}, key=len)
-    found: Shared = {}
-    for name in (x for x in trained if x == "Hybrid" or trained[x] != NINE):
-        for _, run in sorted(runs[name].items()):
+    trained = {name: VARIANTS[DEBIASED.get(name, (name,))[0]].languages for name in runs}
+    fewer = sorted({x for x in trained.values() if x != NINE}, key=len)
+    found: Within = {}
+    for name, seeds in runs.items():
+        groups = {NINE_LANGUAGES: NINE} if name in (*METHODS, *DEBIASED) else {}
+        if name == "Hybrid" or trained[name] != NINE:
+            groups |= {" ".join(x): x for x in fewer if set(x) <= set(trained[name])}
+        for _, run in sorted(seeds.items()) if groups else ():
             maps = _maps_of_run(run, files, data)
-            for languages in (x for x in groups if set(x) <= set(trained[name])):
+            for label, languages in groups.items():
                 means = [_mean_within(x, languages) for x in maps]
                 if not np.isnan(means).any():
-                    of_seeds = found.setdefault(name, {}).setdefault(" ".join(languages), [])
-                    of_seeds.append(means)
+                    found.setdefault(name, {}).setdefault(label, []).append(means)
     return found
 
 

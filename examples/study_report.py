@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from study_json import read_json, write_json
+from study_languages import NINE_LANGUAGES
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
 from study_plots import draw_methods, draw_sweep
 from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
@@ -106,9 +107,8 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
         compared = [x for x in (*METHODS, *DEBIASED) if x in values]
         parts += [f"### {title}\n", "Mean over seeds ± standard deviation:\n"]
         parts += [means_table(values, summary, compared)]
-        if trained := summary.get("trained", {}).get(data):
-            parts += ["In the subsets of the nine languages that are trained on alone:\n"]
-            parts += [trained_table(trained)]
+        if within := within_table(summary.get("within", {}).get(data, {}), [NINE_LANGUAGES]):
+            parts += ["In the subsets of the trained languages alone:\n", within]
         parts += [f"Hybrid less each other, {title}:\n"]
         parts += [comparisons_table(summary["comparisons"][data], compared)]
     if summary["tuning"]:
@@ -129,9 +129,10 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
             names = [x for x in ABLATIONS if x in values]
             parts += [f"{SETS[data]}:\n", means_table(values, summary, names)]
             parts += [comparisons_table(summary["comparisons"][data], names)]
-            if shared := summary.get("shared", {}).get(data):
-                parts += [f"In the languages that fewer were trained on, {SETS[data]}:\n"]
-                parts += [shared_table(shared)]
+            scores = summary.get("within", {}).get(data, {})
+            groups = sorted({x for one in scores.values() for x in one} - {NINE_LANGUAGES}, key=len)
+            if within := within_table(scores, groups):
+                parts += [f"In the languages that fewer were trained on, {SETS[data]}:\n", within]
     parts.append("### Every seed\n")
     for data, values in summary["values"].items():
         parts += [f"{SETS[data]}:\n", seeds_table(values, summary)]
@@ -190,27 +191,18 @@ def means_table(
     return "\n".join(lines) + "\n"
 
 
-def trained_table(trained: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    """Mean and deviation over the seeds in the languages trained on."""
-    lines = [row(["", "seeds", "Mono mAP", "Cross mAP"]), rule(4)]
-    for name, values in trained.items():
-        cells = [_spread(column, 4) for column in np.array(values).T]  # (measures, seeds)
-        lines.append(row([name, str(len(values)), *cells]))
-    return "\n".join(lines) + "\n"
-
-
-def shared_table(shared: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> str:
-    """Mean and deviation over the seeds in the subsets of fewer languages."""
-    groups = sorted({x for values in shared.values() for x in values}, key=len)
+def within_table(
+    within: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], groups: Sequence[str]
+) -> str:
+    """Mean and deviation over the seeds in the subsets of some languages; empty without any."""
     head = [f"{setting} mAP, {group}" for group in groups for setting in ("Mono", "Cross")]
     lines = [row(["", "seeds", *head]), rule(2 + len(head))]
-    for name, values in shared.items():
-        cells = []
-        for group in groups:
-            table = np.array(values.get(group, ()))  # (seeds, 2)
-            cells += [_spread(column, 4) for column in table.T] if len(table) else ["", ""]
-        lines.append(row([name, str(len(next(iter(values.values())))), *cells]))
-    return "\n".join(lines) + "\n"
+    for name, values in within.items():
+        tables = [np.array(values.get(group, ())) for group in groups]  # each (seeds, 2)
+        cells = [_spread(x, 4) if len(x) else "" for t in tables for x in t.reshape(-1, 2).T]
+        if any(cells):
+            lines.append(row([name, str(max(map(len, tables))), *cells]))
+    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
 
 
 def _spread(values: NDArray[np.float64], digits: int) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from study_json import read_json
-from study_languages import shared_scores, trained_scores
+from study_languages import scores_within
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
@@ -122,8 +122,7 @@ def summarise(output: Path, runs: Runs) -> dict[str, Any]:
             for name in variants
         },
         "values": {data: {name: _values(runs[name], data) for name in variants} for data in sets},
-        "trained": {data: trained_scores(runs, files, data) for data in sets},
-        "shared": {data: shared_scores(runs, files, data) for data in sets},
+        "within": {data: scores_within(runs, files, data) for data in sets},
         "comparisons": {
             data: _corrected(list(_comparisons(runs, files, data, variants))) for data in sets
         },
@@ -170,7 +169,7 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
                 data: both(*(x.get(key, {}).get(data, {}) for x in (earlier, later)))
                 for data in sets
             }
-            for key in ("values", "trained", "shared")
+            for key in ("values", "within")
         },
         "comparisons": {
             data: _corrected(_of_more_seeds(*(x.get(data, []) for x in parts))) for data in sets

@@ -79,7 +79,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
 ) -> None:
     """Settings are scored on pairs held out; runs are done once; the page holds what they say."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    from study_plan import NINE, Settings, file_name
+    from study_plan import Settings, file_name
 
     write_tables(tmp_path / "data", rows=120)
     script, docs, study = str(ROOT / "examples" / "study.py"), tmp_path / "docs", tmp_path / "study"
@@ -124,24 +124,10 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         assert one["least"] <= one["difference"] <= one["greatest"]
         half = 12.7062 * (one["greatest"] - one["least"]) / 2  # Student's of two seeds
         assert one["over_seeds"][1] - one["over_seeds"][0] == pytest.approx(2 * half, rel=1e-4)
-    trained = summary["trained"]["STHybridDemo"]
-    assert list(trained) == [
-        "X-X-mono",
-        "Hybrid",
-        "X-X-mono, centred",
-        "X-X-mono, LIR",
-        "Hybrid, LIR",
-    ]
-    for seed, pair in zip((1, 2), trained["Hybrid"], strict=True):
-        model = f"local__{file_name(Settings(steps=3), 'Hybrid', seed)}"
-        for setting, value in zip(("Mono", "Cross"), pair, strict=True):
-            (path,) = (study / "results").rglob(f"{model}/*/STHybridDemoRetrieval{setting}.json")
-            entries = json.loads(path.read_bytes())["scores"]["test"]
-            expected = [x["map"] for x in entries if set(x["hf_subset"].split("-")) <= set(NINE)]
-            assert value == pytest.approx(np.mean(expected), abs=2e-5)
+    within = summary["within"]["STHybridDemo"]
     for name in ("Hybrid", "4 languages"):
-        found = summary["shared"]["STHybridDemo"][name]
-        assert set(found) == {"ar en es zh"}
+        found = within[name]
+        assert set(found) - {"nine languages"} == {"ar en es zh"}
         for seed, (mono, cross) in zip((1, 2), found["ar en es zh"], strict=True):
             model = f"local__{file_name(Settings(steps=3), name, seed)}"
             for setting, value, subsets in (
@@ -157,7 +143,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
                 assert value == pytest.approx(np.mean(expected), abs=2e-5)
     page = (docs / "results.md").read_text()
     assert "Mono mAP, ar en es zh | Cross mAP, ar en es zh |" in page
-    means = np.array(trained["X-X-mono, LIR"]).T  # (settings, seeds)
+    means = np.array(within["X-X-mono, LIR"]["nine languages"]).T  # (settings, seeds)
     cells = [f"{x.mean():.4f} ± {x.std(ddof=1):.4f}" for x in means]
     assert f"| X-X-mono, LIR | 2 | {cells[0]} | {cells[1]} |" in page
     sweep = page.split("Hybrid, alpha 0.5, less each other")[1]
@@ -211,6 +197,47 @@ def test_the_study_says_in_one_line_what_is_wrong(
     assert expected in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_means_are_over_the_subsets_of_trained_languages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: a rank r gives 1 / r, and pairs with Greek count for nobody."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_languages import scores_within
+    from study_report import within_table
+
+    rank_of = {"en-en": 1, "ar-ar": 2, "de-de": 4, "el-el": 5}
+    rank_of |= {"ar-en": 4, "en-ar": 2, "ar-de": 8, "de-el": 1, "el-en": 1}
+    names = ("Hybrid", "Hybrid, LIR", "2 languages", "by size")
+    files = {}
+    for name in names:
+        for setting in ("Mono", "Cross"):
+            task = f"XQuADRetrieval{setting}"
+            source = RankSource(f"local/{name}", "1", task, "test", setting.lower(), "1")
+            files[source.model, task] = tmp_path / f"{name}-{setting}.parquet"
+            file = RankFile(files[source.model, task], source)
+            for subset, rank in rank_of.items():
+                query, passage = subset.split("-")
+                if (query == passage) == (setting == "Mono"):
+                    one, place, untied = np.array([1]), np.array([rank - 1]), np.array([0])
+                    ranks = Ranks(np.array([0, 1]), one, place, untied, untied, 100)
+                    file.add(subset, SubsetRanks(["q"], ["p"], query, [passage], ranks))
+    found = scores_within({x: {0: {"name": x}} for x in names}, files, "XQuAD")
+    nine = [[(1 + 1 / 2 + 1 / 4) / 3, (1 / 4 + 1 / 2 + 1 / 8) / 3]]
+    two = [[(1 + 1 / 2) / 2, (1 / 4 + 1 / 2) / 2]]
+    assert found == {
+        "Hybrid": {"nine languages": nine, "ar en": two},
+        "Hybrid, LIR": {"nine languages": nine},
+        "2 languages": {"ar en": two},
+    }
+    lines = within_table(found, ["nine languages", "ar en"]).splitlines()
+    assert lines[2:] == [
+        "| Hybrid | 1 | 0.5833 | 0.2917 | 0.7500 | 0.3750 |",
+        "| Hybrid, LIR | 1 | 0.5833 | 0.2917 |  |  |",
+        "| 2 languages | 1 |  |  | 0.7500 | 0.3750 |",
+    ]
+    assert not within_table(found, ["ar en es zh"])
 
 
 def test_the_trained_languages_alone_make_the_distance_of_nine(
