@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *keys: str) -> dict[str, Any]:
     """Read a file of :func:`write_json`.
 
+    Args:
+        path: The file.
+        *keys: What it must have.
+
     Raises:
-        ValueError: If it is damaged.
+        ValueError: If it is damaged, or another file.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -21,6 +25,8 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' is no file of the study: it holds no JSON object")
+    if missing := [key for key in keys if key not in content]:
+        raise ValueError(f"'{path}' is no file of the study: it lacks {', '.join(missing)}")
     return content
 
 

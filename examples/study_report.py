@@ -43,18 +43,30 @@ def write_report(output: Path | None, docs: Path) -> None:
         for name, runs in read_runs(output).items():
             path, summary = folder / f"{name}.json", summarise(output, runs)
             if path.exists():
-                summary = merge(read_json(path), summary)
+                summary = merge(read_summary(path), summary)
             write_json(path, summary)
     if not any(folder.glob("*.json")):
         raise FileNotFoundError(
             f"'{folder}' holds no summary of runs: give --output, the study's folder"
         )
     for path in sorted(folder.glob("*.json")):
-        summary = read_json(path)
+        summary = read_summary(path)
         draw_methods(summary, folder / f"{path.stem}-methods.svg")
         if has_sweep(summary):
             draw_sweep(summary, folder / f"{path.stem}-sweep.svg")
     write_atomically(docs / "results.md", format_page(folder).encode())
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_report` has written of the runs of an encoder.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it is damaged, or another file.
+    """
+    return read_json(path, "settings", "seeds", "seconds", "values", "comparisons", "tuning")
 
 
 def format_page(folder: Path) -> str:
@@ -71,7 +83,7 @@ def format_page(folder: Path) -> str:
     discussion = folder / "discussion.md"
     if discussion.exists():
         parts.append(discussion.read_text(encoding="utf-8"))
-    summaries = [(path.stem, read_json(path)) for path in folder.glob("*.json")]
+    summaries = [(path.stem, read_summary(path)) for path in folder.glob("*.json")]
     summaries.sort(key=lambda x: (x[1]["settings"]["encoder"], -x[1]["settings"]["steps"]))
     encoders = set()
     for name, summary in summaries:

@@ -75,12 +75,9 @@ def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
     """
     found: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     for path in sorted((output / "runs").glob("*.json")):
-        run = read_json(path)
-        try:
-            one = found.setdefault(f"{run['encoder']}-{run['steps']}", {})
-            one.setdefault(run["variant"], {})[run["seed"]] = {**run, "name": path.stem}
-        except KeyError as error:
-            raise ValueError(f"'{path}' is no result of a run: it lacks {error}") from error
+        run = read_json(path, "encoder", "steps", "variant", "seed", "scores")
+        one = found.setdefault(f"{run['encoder']}-{run['steps']}", {})
+        one.setdefault(run["variant"], {})[run["seed"]] = {**run, "name": path.stem}
     if not found:
         raise FileNotFoundError(f"there is no run in '{output}': run 'study.py run' first")
     return found

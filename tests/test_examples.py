@@ -199,6 +199,28 @@ def test_the_study_says_in_one_line_what_is_wrong(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"settings": {', r"static-3\.json' is damaged \(Expecting"),
+        ("[1]", r"static-3\.json' is no file of the study: it holds no JSON object"),
+        ('{"tuning": [], "seeds": {}}', r"no file of the study: it lacks settings, seconds,"),
+    ],
+)
+def test_other_files_among_the_summaries_are_named(
+    content: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is not made of half of the results."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_report import write_report
+
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "static-3.json").write_text(content)
+    with pytest.raises(ValueError, match=expected):
+        write_report(None, tmp_path)
+    assert not (tmp_path / "results.md").exists()
+
+
 def test_means_are_over_the_subsets_of_trained_languages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
