@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from study_data import Tokens, load_tokenizer
 from study_languages import subset_means
 from study_plan import NINE, Settings, Variant
@@ -34,6 +35,30 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 LIR_COMPONENTS: Final = 4
+LENGTH_BLOCK: Final = 32
+
+
+class _ByLength(Transformer):
+    """A transformer that trains on texts of like length together.
+
+    Two thirds of a batch of questions and sentences in its order would be padding.
+    """
+
+    def forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        ids, mask = features["input_ids"], features["attention_mask"]
+        if not self.training or len(ids) <= LENGTH_BLOCK:
+            return super().forward(features, **options)
+        vectors = self.model.get_input_embeddings()(ids)  # once: its gradient is as large as it
+        lengths = mask.sum(dim=1)
+        order = lengths.argsort()
+        found = []
+        for rows in order.split(LENGTH_BLOCK):
+            longest = int(lengths[rows].max())
+            part = {"inputs_embeds": vectors[rows, :longest], "attention_mask": mask[rows, :longest]}
+            tokens = super().forward(part, **options)["token_embeddings"]
+            # (LENGTH_BLOCK, longest, dimensions) -> (LENGTH_BLOCK, padded length, dimensions)
+            found.append(torch.nn.functional.pad(tokens, (0, 0, 0, ids.shape[1] - longest)))
+        return features | {"token_embeddings": torch.cat(found)[order.argsort()]}
 
 
 def rows_of(variant: Variant, *, copies: bool) -> str:
@@ -57,7 +82,6 @@ def untrained(
             sparse_gradients=True,
             tokenised=tokenised,
         ).to(settings.device)
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     folder = output / "scratch" / f"bert-{os.getpid()}"
@@ -76,7 +100,7 @@ def untrained(
         attention_probs_dropout_prob=settings.dropout,
     )
     BertModel(config).save_pretrained(folder)
-    modules = [Transformer(str(folder), max_seq_length=96), Pooling(settings.dimensions)]
+    modules = [_ByLength(str(folder), max_seq_length=96), Pooling(settings.dimensions)]
     model = SentenceTransformer(modules=modules, prompts=dict(PROMPTS), device=settings.device)
     shutil.rmtree(folder)
     return model

@@ -147,7 +147,7 @@ def test_a_hub_gives_what_a_folder_gives(hub: Any, files: Path, tmp_path: Path) 
     assert len(fetched) == 5 + 2 + 1 + 1
     asked = len(hub.requests)
     again = hub.run(LOAD, tmp_path)
-    assert (again.returncode, again.stdout) == (0, done.stdout)
+    assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr
     assert len(hub.requests) == asked  # a commit does not change, so nobody asks about it
 
 

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from st_hybrid.corpora.loaders import load_mfaq
 from st_hybrid.corpora.records import ParallelData
+
+SLOW: Final = """
+import sys, threading, time
+from pathlib import Path
+from st_hybrid.corpora.loaders import load_mfaq
+from st_hybrid.corpora.streams import TextStream
+
+class Slow(bytes):
+    def __del__(self):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(2)
+
+read = TextStream.read
+TextStream.read = lambda self, size=-1: Slow(read(self, size))
+print(len(load_mfaq(["de"], source=Path(sys.argv[1])).passages))
+"""
 
 
 def _page(domain: str, *pairs: tuple[str | None, str | None, str | None]) -> dict[str, Any]:
@@ -101,3 +119,10 @@ def test_what_does_not_exist_is_refused(folder: Path) -> None:
     path.write_text(json.dumps(_page("a.de", ("q", "a", "en"))))
     with pytest.raises(ValueError, match="no pair"):
         load_mfaq(["de"], source=folder)
+
+
+def test_no_thread_holds_what_was_read_when_the_process_ends(folder: Path) -> None:
+    """A thread of Arrow's that frees bytes of Python's while Python ends would abort it."""
+    command = [sys.executable, "-c", SLOW, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr

@@ -91,7 +91,8 @@ def passage_texts(titles: pa.LargeStringArray, texts: pa.LargeStringArray) -> pa
 
 def _blocks(stream: TextStream, schema: pa.Schema) -> Iterable[pa.RecordBatch]:
     options = (
-        pajson.ReadOptions(block_size=_BLOCK),
+        # Threads of Arrow's that let go of Python's bytes while Python ends abort the process.
+        pajson.ReadOptions(use_threads=False, block_size=_BLOCK),
         pajson.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     blocks: Iterable[pa.RecordBatch] = (
