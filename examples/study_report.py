@@ -157,10 +157,11 @@ def format_setup(summary: Mapping[str, Any]) -> str:
     seconds = np.array([x for seeds in summary["seconds"].values() for x in seeds])
     runs = len(seconds)
     quantiles = np.quantile(seconds, [0, 0.5, 1], axis=0).T
+    layers = f"{s['layers']} layers, " if s["encoder"] == "transformer" else ""
     trained, evaluated = (f"{x[0]:.0f} to {x[2]:.0f} s (median {x[1]:.0f})" for x in quantiles)
     return (
         f"{runs} results, on {s['machine']}: {s['steps']:,} steps of {s['batch_size']} rows, "
-        f"{s['dimensions']} dimensions, dropout {s['dropout']}, learning rate "
+        f"{layers}{s['dimensions']} dimensions, dropout {s['dropout']}, learning rate "
         f"{s['learning_rate']}, scale {s['scale']:g}. A run trained for {trained} "
         f"and was evaluated in {evaluated}. Smaller rank distances are better; "
         "*of chance* is their share of a random ranking's, 1 being chance. *Nine languages* counts "

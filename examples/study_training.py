@@ -38,13 +38,14 @@ LIR_COMPONENTS: Final = 4
 LENGTH_BLOCK: Final = 32
 
 
-class _ByLength(Transformer):
+class ByLength(Transformer):
     """A transformer that trains on texts of like length together.
 
     Two thirds of a batch of questions and sentences in its order would be padding.
     """
 
     def forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        """What ``Transformer`` gives, but that padding's token embeddings are 0 in training."""
         ids, mask = features["input_ids"], features["attention_mask"]
         if not self.training or len(ids) <= LENGTH_BLOCK:
             return super().forward(features, **options)
@@ -54,7 +55,10 @@ class _ByLength(Transformer):
         found = []
         for rows in order.split(LENGTH_BLOCK):
             longest = int(lengths[rows].max())
-            part = {"inputs_embeds": vectors[rows, :longest], "attention_mask": mask[rows, :longest]}
+            part = {
+                "inputs_embeds": vectors[rows, :longest],
+                "attention_mask": mask[rows, :longest],
+            }
             tokens = super().forward(part, **options)["token_embeddings"]
             # (LENGTH_BLOCK, longest, dimensions) -> (LENGTH_BLOCK, padded length, dimensions)
             found.append(torch.nn.functional.pad(tokens, (0, 0, 0, ids.shape[1] - longest)))
@@ -100,7 +104,7 @@ def untrained(
         attention_probs_dropout_prob=settings.dropout,
     )
     BertModel(config).save_pretrained(folder)
-    modules = [_ByLength(str(folder), max_seq_length=96), Pooling(settings.dimensions)]
+    modules = [ByLength(str(folder), max_seq_length=96), Pooling(settings.dimensions)]
     model = SentenceTransformer(modules=modules, prompts=dict(PROMPTS), device=settings.device)
     shutil.rmtree(folder)
     return model

@@ -10,11 +10,13 @@ from pathlib import Path
 import forking
 import numpy as np
 import pytest
+import torch
 from sentence_transformers import SentenceTransformer
 
 from st_hybrid.rank_files import RankSource, SubsetRanks
 from st_hybrid.rank_files.writing import RankFile
 from st_hybrid.ranking import Ranks
+from st_hybrid.static import train_unigram_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 # A text in a wrong script would be left out.
@@ -113,6 +115,8 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     refused = forking.run(other, environment)
     assert refused.returncode == 1
     assert "scale 20.0: give these settings, or another --output" in refused.stderr
+    transformer = ["--encoder", "transformer", "--layers", "1", "--learning-rate", "0.001"]
+    call("run", *shared, *transformer, "--variants", "X-Y", "Hybrid", "--seeds", "1", *tasks)
     call("report", "--output", str(study), "--docs", str(docs))
     summary = json.loads((docs / "results" / "static-3.json").read_bytes())
     values = {k: np.mean(v, axis=0) for k, v in summary["values"]["STHybridDemo"].items()}
@@ -155,6 +159,9 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         assert cell.removesuffix(" |") == f"{mean} ({low} to {high}), seeds {least} to {most}"
     for text in ("| X-X-mono, LIR | 1 |", "### The alpha sweep", "| Hybrid | 2 |", "not worse"):
         assert text in page
+    _, of_transformer = page.split("## The transformer encoder, 2 steps")
+    assert ", 1 layers, " in of_transformer
+    assert "| Mono mAP | X-Y |" in of_transformer
     assert values["Hybrid"] != pytest.approx(values["Hybrid, LIR"], abs=1e-4)
     assert "| Mono mAP | Hybrid, LIR |" in page
     for name in ("static-3-methods.svg", "static-3-sweep.svg"):
@@ -219,6 +226,43 @@ def test_other_files_among_the_summaries_are_named(
     with pytest.raises(ValueError, match=expected):
         write_report(None, tmp_path)
     assert not (tmp_path / "results.md").exists()
+
+
+def test_texts_of_like_length_train_as_a_padded_batch_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same embeddings and the same gradients, in the batch's order, of less padding."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import study_training
+
+    tokenizer = train_unigram_tokenizer(["a b c d e f g h"], 40)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    settings = study_training.Settings(
+        encoder="transformer", layers=1, dimensions=32, dropout=0.0, learning_rate=0.001
+    )
+    model = study_training.untrained(settings, tmp_path, 0, None).train()
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(list("abcdefgh"), n)) for n in rng.integers(1, 30, 21)]
+    features = model.preprocess(texts)
+    shapes: list[tuple[int, ...]] = []
+    model[0].model.encoder.register_forward_pre_hook(
+        lambda _, given: shapes.append(tuple(given[0].shape[:2]))
+    )
+    found = []
+    for block in (4, 21):
+        monkeypatch.setattr(study_training, "LENGTH_BLOCK", block)
+        model.zero_grad()
+        embeddings = model(dict(features))["sentence_embedding"]
+        (embeddings * torch.arange(21.0)[:, None]).square().sum().backward()
+        gradients = [x.grad for x in model.parameters() if x.grad is not None]
+        found.append([embeddings.detach(), *(x.clone() for x in gradients)])
+    padded = features["input_ids"].shape[1]
+    assert [rows for rows, _ in shapes] == [4, 4, 4, 4, 4, 1, 21]
+    assert [length for _, length in shapes][-2:] == [padded, padded]
+    assert sum(rows * length for rows, length in shapes[:-1]) < 0.7 * 21 * padded
+    assert len(found[0]) == len(found[1])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_means_are_over_the_subsets_of_trained_languages(
