@@ -157,7 +157,8 @@ def format_setup(summary: Mapping[str, Any]) -> str:
     seconds = np.array([x for seeds in summary["seconds"].values() for x in seeds])
     runs = len(seconds)
     quantiles = np.quantile(seconds, [0, 0.5, 1], axis=0).T
-    layers = f"{s['layers']} layers, " if s["encoder"] == "transformer" else ""
+    count = s["layers"] if s["encoder"] == "transformer" else 0
+    layers = f"{count} layer{'s' if count > 1 else ''}, " if count else ""
     trained, evaluated = (f"{x[0]:.0f} to {x[2]:.0f} s (median {x[1]:.0f})" for x in quantiles)
     return (
         f"{runs} results, on {s['machine']}: {s['steps']:,} steps of {s['batch_size']} rows, "

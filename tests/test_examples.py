@@ -115,7 +115,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     refused = forking.run(other, environment)
     assert refused.returncode == 1
     assert "scale 20.0: give these settings, or another --output" in refused.stderr
-    transformer = ["--encoder", "transformer", "--layers", "1", "--learning-rate", "0.001"]
+    transformer = ["--encoder", "transformer", "--layers", "1", "--steps", "2"]
     call("run", *shared, *transformer, "--variants", "X-Y", "Hybrid", "--seeds", "1", *tasks)
     call("report", "--output", str(study), "--docs", str(docs))
     summary = json.loads((docs / "results" / "static-3.json").read_bytes())
@@ -160,7 +160,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     for text in ("| X-X-mono, LIR | 1 |", "### The alpha sweep", "| Hybrid | 2 |", "not worse"):
         assert text in page
     _, of_transformer = page.split("## The transformer encoder, 2 steps")
-    assert ", 1 layers, " in of_transformer
+    assert ", 1 layer, 8 dimensions" in of_transformer
     assert "| Mono mAP | X-Y |" in of_transformer
     assert values["Hybrid"] != pytest.approx(values["Hybrid, LIR"], abs=1e-4)
     assert "| Mono mAP | Hybrid, LIR |" in page
