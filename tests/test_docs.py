@@ -39,6 +39,13 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "--seeds 0 1 2": "as above; takes hours",
     "python examples/study.py run --data parallel --output study --experiment ablations "
     "--seeds 0 1 2": "as above; takes hours",
+    "python examples/study.py tune --data parallel --output study --encoder transformer --layers 2 "
+    "--dimensions 256 --batch-size 256 --dropout 0 --steps 100 --vary learning_rate 0.001 0.003": (
+        "as above; takes half an hour"
+    ),
+    "python examples/study.py run --data parallel --output study --encoder transformer --layers 2 "
+    "--dimensions 256 --batch-size 256 --dropout 0 --steps 750 --learning-rate 0.001 "
+    "--variants X-X-mono X-Y Hybrid --seeds 0 --processes 3": "as above; takes hours",
     "python examples/study.py report --output study --docs docs": "as above",
     "mteb run -m mteb/baseline-random-encoder -t XQuADRetrievalCross": "test_wheel.py runs it",
     "python -m mteb_tasks run -m mteb/baseline-random-encoder -t XQuADRetrievalMono -l eng": (
