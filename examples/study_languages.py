@@ -56,9 +56,29 @@ def _maps_of_run(
 ) -> list[dict[str, float]]:
     """Subset -> mAP, of Mono and of Cross."""
     return [
-        _map_of_subsets(files[f"local/{run['name']}", f"{data}Retrieval{setting}"])
+        _map_of_subsets(rank_file(files, run["name"], f"{data}Retrieval{setting}"))
         for setting in ("Mono", "Cross")
     ]
+
+
+def rank_file(files: Mapping[tuple[str, str], Path], run: str, task: str) -> Path:
+    """The ranks that a run's evaluation has left.
+
+    Args:
+        files: Model and task -> rank file.
+        run: Name of the run.
+        task: mteb's task.
+
+    Raises:
+        FileNotFoundError: If it is gone.
+    """
+    try:
+        return files[f"local/{run}", task]
+    except KeyError:
+        raise FileNotFoundError(
+            f"the study's results lack the ranks of '{run}' in {task}: delete what runs/ has of "
+            "this method and seed, and run 'study.py run' again"
+        ) from None
 
 
 def _map_of_subsets(path: Path) -> dict[str, float]:

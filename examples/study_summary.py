@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from study_json import read_json
-from study_languages import scores_within
+from study_languages import rank_file, scores_within
 from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
@@ -232,8 +232,8 @@ class _Ranks:
         self.scores: dict[int, NDArray[np.float64]] = {}
         metric = metric_named(measure.key)
         for seed, run in seeds.items():
-            model = f"local/{run['name']}"
-            records = read_ranks(files[model, f"{data}Retrieval{measure.setting}"])
+            path = rank_file(files, run["name"], f"{data}Retrieval{measure.setting}")
+            records = read_ranks(path)
             self.scores[seed] = query_scores(records, [metric])[metric.name]
             self.clusters, self.subsets = records.clusters, records.subsets
 

@@ -304,6 +304,10 @@ def test_means_are_over_the_subsets_of_trained_languages(
         "| 2 languages | 1 |  |  | 0.7500 | 0.3750 |",
     ]
     assert not within_table(found, ["ar en es zh"])
+    del files["local/Hybrid", "XQuADRetrievalCross"]
+    lost = r"lack the ranks of 'Hybrid' in XQuADRetrievalCross: delete what runs/ has"
+    with pytest.raises(FileNotFoundError, match=lost):
+        scores_within({"Hybrid": {0: {"name": "Hybrid"}}}, files, "XQuAD")
 
 
 def test_the_trained_languages_alone_make_the_distance_of_nine(
