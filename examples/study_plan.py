@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 NINE: Final = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
 """The languages that are trained on; Greek and Vietnamese never are."""
@@ -18,6 +18,11 @@ TASKS: Final = tuple(
     for data in ("XQuAD", "MLQA")
     for setting in ("Mono", "Cross", "Multi")
 )
+
+Encoder = Literal["static", "transformer"]
+Device = Literal["cpu", "cuda"]
+ENCODERS: Final = get_args(Encoder)
+DEVICES: Final = get_args(Device)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Settings:
         device: ``"cpu"`` or ``"cuda"``.
     """
 
-    encoder: Literal["static", "transformer"] = "static"
+    encoder: Encoder = "static"
     steps: int = 2000
     batch_size: int = 512
     dimensions: int = 512
@@ -44,7 +49,17 @@ class Settings:
     dropout: float = 0.1
     learning_rate: float = 0.01
     scale: float = 20.0
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: Device = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check the names.
+
+        Raises:
+            ValueError: If the encoder or the device is another.
+        """
+        for name, allowed in (("encoder", ENCODERS), ("device", DEVICES)):
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"{name} {value}: expected {' or '.join(allowed)}")
 
 
 @dataclass(frozen=True)

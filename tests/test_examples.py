@@ -184,6 +184,8 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         (["tune", "--vary", "foo", "1"], "--vary foo: expected one of encoder, steps"),
         (["tune", "--vary", "steps", "abc"], "--vary steps abc: expected int values"),
         (["run"], "no such file or folder"),
+        (["run", "--encoder", "transfomer"], "encoder transfomer: expected static or transformer"),
+        (["tune", "--vary", "device", "gpu"], "device gpu: expected cpu or cuda"),
         (["report", "--docs", "docs"], "broken.json' is damaged (Unterminated string"),
     ],
 )
