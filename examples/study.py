@@ -7,7 +7,8 @@
 DATA holds ``qa/`` and ``bitext/`` as for ``train_hybrid.py``; the test sets come from where mteb's
 tasks find them. ``tune`` scores settings on pairs held out of training. ``run`` trains what
 ``study/runs`` lacks and may be interrupted: a run's result is one JSON file, written when it is
-complete. ``report`` makes tables, tests and plots of the results there are.
+complete, and a transformer's training goes on from its last checkpoint. ``report`` makes tables,
+tests and plots of the results there are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import dataclasses
 import gc
 import itertools
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -42,6 +44,7 @@ from study_plan import (
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
     from study_data import Tokens
 
 SETTINGS: Final = tuple(field.name for field in dataclasses.fields(Settings))
@@ -78,16 +81,32 @@ class Run:
         rows = "copies" if self.copies else "no copies"
         return output / "tuning" / f"{self.settings.encoder}-{self.name}-{changed}-{rows}.json"
 
+    def scratch(self, output: Path) -> Path:
+        """Where it keeps what it goes on from, until it is done."""
+        return output / "scratch" / self.path(output).stem
+
     def is_done(self, output: Path) -> bool:
         """Whether its result is there.
 
         Raises:
             ValueError: If it is one of other settings, or damaged.
         """
-        path = self.path(output)
+        return self._is_ours(self.path(output))
+
+    def begin(self, output: Path) -> None:
+        """Note its settings beside what it keeps.
+
+        Raises:
+            ValueError: If what is there is of other settings.
+        """
+        path = self.scratch(output) / "settings.json"
+        if not self._is_ours(path):
+            write_json(path, {**dataclasses.asdict(self.settings), "copies": self.copies})
+
+    def _is_ours(self, path: Path) -> bool:
         if not path.exists():
             return False
-        found = read_json(path)
+        found = {**dataclasses.asdict(Settings()), **read_json(path)}  # old ones lack new settings
         wanted = {**dataclasses.asdict(self.settings), "copies": self.copies}
         if other := [f"{x} {found.get(x)}" for x in wanted if found.get(x) != wanted[x]]:
             raise ValueError(
@@ -101,44 +120,57 @@ def execute(run: Run, options: argparse.Namespace, tokenised: Tokens | None) -> 
     import study_training as steps
     from study_data import load_split
 
-    from st_hybrid.debias.texts import monolingual_texts
-    from st_hybrid.parallel import (
-        filter_parallel_dataset,
-        load_parallel_data,
-        load_parallel_dataset,
-    )
+    from st_hybrid.parallel import filter_parallel_dataset, load_parallel_dataset
 
-    start = time.perf_counter()
-    output, path = options.output, run.path(options.output)
+    clock = steps.Clock()
+    output, path, scratch = options.output, run.path(options.output), run.scratch(options.output)
     dataset = load_parallel_dataset(output / steps.rows_of(run.variant, copies=run.copies))
     if run.variant.languages != NINE:
         dataset = filter_parallel_dataset(dataset, languages=run.variant.languages)
     model = steps.untrained(run.settings, output, run.seed, tokenised)
-    scratch = output / "scratch" / path.stem
-    model = steps.train(model, dataset, run.variant, run.settings, scratch, run.seed)
+    model = steps.train(model, dataset, run.variant, run.settings, scratch, run.seed, clock)
     result: dict[str, Any] = {
         "variant": run.name,
         "seed": run.seed,
         "copies": run.copies,
         **dataclasses.asdict(run.settings),
         "rows": len(dataset),
-        "train_seconds": time.perf_counter() - start,
+        "train_seconds": clock.seconds,
         "machine": steps.machine(run.settings.device),
     }
-    if not run.tasks:
+    if run.tasks:
+        evaluate_all(run, model, result, options)
+    else:
         held = load_split(options.data)[2]
         write_json(path, result | {"scores": steps.held_out_scores(model, held)})
-        return
-    models = [(path, run.name, model)]
-    if methods := {x: method for x, (of, method) in DEBIASED.items() if of == run.name}:
-        texts = monolingual_texts(load_parallel_data(options.data / "qa", options.data / "bitext"))
-        for label, method in methods.items():
-            changed = steps.debiased(model, method, texts)
-            file = path.with_name(f"{file_name(run.settings, label, run.seed)}.json")
-            models.append((file, label, changed))
-    for file, label, evaluated in reversed(models):  # the run's own last: then all is done
+    shutil.rmtree(scratch)
+
+
+def evaluate_all(
+    run: Run, model: SentenceTransformer, result: dict[str, Any], options: argparse.Namespace
+) -> None:
+    """Evaluate a model, and what debiasing makes of it, and write each result when it is there."""
+    import study_training as steps
+
+    from st_hybrid.debias.texts import LIMIT, monolingual_texts
+    from st_hybrid.parallel import load_parallel_data
+
+    texts = None
+    # The run's own comes last: with it, all is done.
+    for label in [*(x for x, (of, _) in DEBIASED.items() if of == run.name), run.name]:
+        one = dataclasses.replace(run, name=label)
+        if one.is_done(options.output):
+            continue
+        evaluated = model
+        if label != run.name:
+            if texts is None:
+                data = load_parallel_data(options.data / "qa", options.data / "bitext")
+                limit = LIMIT if run.settings.encoder == "static" else LIMIT // 5  # slow to encode
+                texts = monolingual_texts(data, limit=limit)
+            evaluated = steps.debiased(model, DEBIASED[label][1], texts)
         start = time.perf_counter()
-        scores = steps.test_scores(evaluated, file.stem, run.tasks, output)
+        file = one.path(options.output)
+        scores = steps.test_scores(evaluated, file.stem, run.tasks, options.output)
         done = {"variant": label, "evaluate_seconds": time.perf_counter() - start, "scores": scores}
         write_json(file, result | done)
 
@@ -154,6 +186,8 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
     missing = [run for run in runs if not run.is_done(options.output)]
     if not missing:
         return 0
+    for run in missing:
+        run.begin(options.output)
     import torch
     from study_data import load_tokens
 

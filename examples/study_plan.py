@@ -39,6 +39,8 @@ class Settings:
         learning_rate: Highest learning rate; it falls to 0 along a line.
         scale: The loss multiplies cosines by it: 1 / temperature.
         device: ``"cpu"`` or ``"cuda"``.
+        token_learning_rate: Highest learning rate of a transformer's token vectors; 0 is that of
+            the rest.
     """
 
     encoder: Encoder = "static"
@@ -50,6 +52,7 @@ class Settings:
     learning_rate: float = 0.01
     scale: float = 20.0
     device: Device = "cpu"
+    token_learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the names.

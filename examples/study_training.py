@@ -7,9 +7,10 @@ import json
 import os
 import platform
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -18,8 +19,11 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from study_data import Tokens, load_tokenizer
+from study_json import read_json
 from study_languages import subset_means
 from study_plan import NINE, Settings, Variant
+from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 import st_hybrid
 from st_hybrid.bias import in_languages
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
 LIR_COMPONENTS: Final = 4
 LENGTH_BLOCK: Final = 32
+SAVE_STEPS: Final = 25
+"""Steps of a transformer from one checkpoint to the next: some minutes on a CPU."""
 
 
 class ByLength(Transformer):
@@ -63,6 +69,50 @@ class ByLength(Transformer):
             # (LENGTH_BLOCK, longest, dimensions) -> (LENGTH_BLOCK, padded length, dimensions)
             found.append(torch.nn.functional.pad(tokens, (0, 0, 0, ids.shape[1] - longest)))
         return features | {"token_embeddings": torch.cat(found)[order.argsort()]}
+
+
+class Clock(TrainerCallback, ExportableState):
+    """The seconds of a run over all its sessions; each checkpoint has them so far."""
+
+    def __init__(self) -> None:
+        self.begun = time.perf_counter()
+        self.earlier = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self.earlier + time.perf_counter() - self.begun
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {"args": {}, "attributes": {"seconds": self.seconds}}
+
+
+class Checkpoint(NamedTuple):
+    """Where a run can go on from.
+
+    Attributes:
+        step: Its last step.
+        path: Its folder.
+        seconds: The run's seconds till then.
+    """
+
+    step: int
+    path: Path
+    seconds: float
+
+
+def last_checkpoint(scratch: Path) -> Checkpoint | None:
+    """A run's latest checkpoint that was written to its end: the trainer's state comes last."""
+    found = []
+    for path in scratch.glob("checkpoint-*/trainer_state.json"):
+        try:
+            state = read_json(path, "global_step", "stateful_callbacks")
+        except ValueError:
+            continue
+        clock = state["stateful_callbacks"][Clock.__name__]
+        found.append(Checkpoint(state["global_step"], path.parent, clock["attributes"]["seconds"]))
+    return max(found, default=None)
 
 
 def rows_of(variant: Variant, *, copies: bool) -> str:
@@ -117,22 +167,45 @@ def train(
     settings: Settings,
     scratch: Path,
     seed: int,
+    clock: Clock,
 ) -> SentenceTransformer:
-    """Train a model with the trainer as any user would.
+    """Train a model with the trainer as any user would; a transformer goes on where it stopped.
+
+    Args:
+        model: The model as it begins.
+        dataset: Its rows.
+        variant: What it trains.
+        settings: How.
+        scratch: Folder of a transformer's checkpoints.
+        seed: Seed of batches and dropout.
+        clock: The run's; it learns of earlier sessions' seconds.
 
     Returns:
         The model as anybody would load it.
     """
     static = settings.encoder == "static"
     steps = round(settings.steps / variant.batch_factor)
+    if begun := last_checkpoint(scratch):
+        clock.earlier = begun.seconds
+        if begun.step == steps:  # the trainer would take one more step
+            return SentenceTransformer(
+                str(begun.path), device=settings.device, trust_remote_code=True
+            )
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(scratch),
         max_steps=steps,
         per_device_train_batch_size=round(settings.batch_size * variant.batch_factor),
         learning_rate=settings.learning_rate,
+        learning_rate_mapping=(
+            {r"word_embeddings\.weight": settings.token_learning_rate}
+            if settings.token_learning_rate
+            else None
+        ),
         warmup_steps=0 if static else steps // 10,
         prompts=st_hybrid.column_prompts(dataset.column_names, model.prompts),
-        save_strategy="no",
+        save_strategy="no" if static else "steps",
+        save_steps=SAVE_STEPS,
+        save_total_limit=1,
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -155,13 +228,15 @@ def train(
     optimizer: Optimizer | None = None
     if static:
         optimizer = RowSparseAdam(model.parameters(), settings.learning_rate)
-    st_hybrid.SentenceTransformerTrainer(
+    trainer = st_hybrid.SentenceTransformerTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
         loss=loss,
         optimizers=(optimizer, None),
-    ).train()
+        callbacks=[clock],
+    )
+    trainer.train(resume_from_checkpoint=str(begun.path) if begun else None)
     return without_dropout(model).to(settings.device) if static else model
 
 

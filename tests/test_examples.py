@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 from pathlib import Path
+from typing import Any
 
 import forking
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from st_hybrid.parallel import load_parallel_dataset
 from st_hybrid.rank_files import RankSource, SubsetRanks
 from st_hybrid.rank_files.writing import RankFile
 from st_hybrid.ranking import Ranks
@@ -117,6 +119,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     assert "scale 20.0: give these settings, or another --output" in refused.stderr
     transformer = ["--encoder", "transformer", "--layers", "1", "--steps", "2"]
     call("run", *shared, *transformer, "--variants", "X-Y", "Hybrid", "--seeds", "1", *tasks)
+    assert not any((study / "scratch").iterdir())  # nothing that a finished run went on from
     call("report", "--output", str(study), "--docs", str(docs))
     summary = json.loads((docs / "results" / "static-3.json").read_bytes())
     values = {k: np.mean(v, axis=0) for k, v in summary["values"]["STHybridDemo"].items()}
@@ -265,6 +268,81 @@ def test_texts_of_like_length_train_as_a_padded_batch_does(
     assert len(found[0]) == len(found[1])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_transformer_goes_on_where_its_training_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped twice, it ends with the weights of a run that never was; all its seconds count."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import study_training
+    from study_data import prepare
+    from study_plan import VARIANTS
+
+    monkeypatch.setattr(study_training, "SAVE_STEPS", 2)
+    write_tables(tmp_path / "data", rows=120)
+    prepare(tmp_path / "data", tmp_path, {"rows"}, 200, 1000)
+    rows = load_parallel_dataset(tmp_path / "rows")
+    settings = study_training.Settings(
+        encoder="transformer",
+        steps=6,
+        batch_size=8,
+        layers=1,
+        dimensions=32,
+        dropout=0.1,
+        learning_rate=0.001,
+        token_learning_rate=0.01,
+    )
+    losses: list[float] = []
+    stops: list[int] = []
+    forward = study_training.st_hybrid.MultilingualContrastiveLoss.forward
+
+    def watched(self: torch.nn.Module, *given: Any) -> torch.Tensor:
+        if len(losses) in stops:
+            raise KeyboardInterrupt
+        value = forward(self, *given)
+        losses.append(float(value.detach()))
+        return value
+
+    monkeypatch.setattr(study_training.st_hybrid.MultilingualContrastiveLoss, "forward", watched)
+
+    def train(scratch: str) -> tuple[dict[str, torch.Tensor], float]:
+        model = study_training.untrained(settings, tmp_path, 0, None)
+        clock = study_training.Clock()
+        folder = tmp_path / scratch
+        variant = VARIANTS["Hybrid"]
+        model = study_training.train(model, rows, variant, settings, folder, 0, clock)
+        return model.state_dict(), clock.seconds
+
+    whole, _ = train("whole")
+    once, losses[:] = list(losses), []
+    stops.append(3)  # the third step ends, the fourth does not: its checkpoint is of step 2
+    with pytest.raises(KeyboardInterrupt):
+        train("parts")
+    broken = tmp_path / "parts" / "checkpoint-4"  # killed while it was written
+    broken.mkdir()
+    (broken / "trainer_state.json").write_text('{"global')
+    losses.pop()  # it is taken again
+    stops[:] = [5]
+    with pytest.raises(KeyboardInterrupt):
+        train("parts")
+    losses.pop()
+    stops.clear()
+    state = tmp_path / "parts" / "checkpoint-4" / "trainer_state.json"
+    content = json.loads(state.read_bytes())
+    content["stateful_callbacks"]["Clock"]["attributes"]["seconds"] += 1000
+    state.write_text(json.dumps(content))
+    resumed, seconds = train("parts")
+    assert losses == once
+    assert 1000 < seconds < 1500
+    assert [x.name for x in (tmp_path / "parts").iterdir()] == ["checkpoint-6"]
+    again, seconds = train("parts")  # a stop after the training, before the result
+    assert losses == once
+    assert 1000 < seconds < 1500
+    assert set(whole) == set(resumed) == set(again)
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+        assert torch.equal(value, again[name]), name
 
 
 def test_means_are_over_the_subsets_of_trained_languages(
