@@ -39,6 +39,7 @@ from study_plan import (
     VARIANTS,
     Settings,
     Variant,
+    complete,
     file_name,
 )
 from tqdm import tqdm
@@ -106,7 +107,7 @@ class Run:
     def _is_ours(self, path: Path) -> bool:
         if not path.exists():
             return False
-        found = {**dataclasses.asdict(Settings()), **read_json(path)}  # old ones lack new settings
+        found = complete(read_json(path))
         wanted = {**dataclasses.asdict(self.settings), "copies": self.copies}
         if other := [f"{x} {found.get(x)}" for x in wanted if found.get(x) != wanted[x]]:
             raise ValueError(

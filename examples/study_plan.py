@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
 NINE: Final = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
@@ -63,6 +63,11 @@ class Settings:
         for name, allowed in (("encoder", ENCODERS), ("device", DEVICES)):
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} {value}: expected {' or '.join(allowed)}")
+
+
+def complete(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of a run, with the default of each setting that is younger than the file."""
+    return {**asdict(Settings()), **found}
 
 
 @dataclass(frozen=True)

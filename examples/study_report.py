@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from study_json import read_json, write_json
 from study_languages import NINE_LANGUAGES
-from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of, complete
 from study_plots import draw_methods, draw_sweep
 from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
 
@@ -153,17 +153,18 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
 
 def format_setup(summary: Mapping[str, Any]) -> str:
     """What was run, on what, and for how long."""
-    s = summary["settings"]
+    s = complete(summary["settings"])
     seconds = np.array([x for seeds in summary["seconds"].values() for x in seeds])
     runs = len(seconds)
     quantiles = np.quantile(seconds, [0, 0.5, 1], axis=0).T
     count = s["layers"] if s["encoder"] == "transformer" else 0
     layers = f"{count} layer{'s' if count > 1 else ''}, " if count else ""
+    tokens = f" ({s['token_learning_rate']} for token vectors)" * bool(s["token_learning_rate"])
     trained, evaluated = (f"{x[0]:.0f} to {x[2]:.0f} s (median {x[1]:.0f})" for x in quantiles)
     return (
         f"{runs} results, on {s['machine']}: {s['steps']:,} steps of {s['batch_size']} rows, "
         f"{layers}{s['dimensions']} dimensions, dropout {s['dropout']}, learning rate "
-        f"{s['learning_rate']}, scale {s['scale']:g}. A run trained for {trained} "
+        f"{s['learning_rate']}{tokens}, scale {s['scale']:g}. A run trained for {trained} "
         f"and was evaluated in {evaluated}. Smaller rank distances are better; "
         "*of chance* is their share of a random ranking's, 1 being chance. *Nine languages* counts "
         "the queries and relevant passages of trained languages alone, in the pool of all.\n"
@@ -172,7 +173,10 @@ def format_setup(summary: Mapping[str, Any]) -> str:
 
 def tuning_table(tuning: Sequence[Mapping[str, Any]]) -> str:
     """The settings that were tried, by their scores on pairs held out of training."""
-    names = ("steps", "batch_size", "dimensions", "dropout", "learning_rate", "scale")
+    names = ["steps", "batch_size", "dimensions", "dropout", "learning_rate", "scale"]
+    tuning = [complete(run) for run in tuning]
+    if any(run["token_learning_rate"] for run in tuning):
+        names.insert(5, "token_learning_rate")
     scores = ("mono_map", "cross_map", "multi_map")
     head = ["", *(x.replace("_", " ") for x in names), "copies"]
     lines = [row([*head, "Mono mAP", "Cross mAP", "Multi mAP", "mean"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,16 +109,31 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         "shuffled, unmasked",
         "4 languages",
     ]
-    for _ in range(2):
-        call("run", *shared, *variants, "--seeds", "1", "2", "--steps", "3", *tasks)
-        written = {path: path.stat().st_mtime_ns for path in (study / "runs").iterdir()}
-        assert len(written) == 16  # four of them without language directions
-    assert written == {path: path.stat().st_mtime_ns for path in written}
+    call("run", *shared, *variants, "--seeds", "1", "2", "--steps", "3", *tasks)
+    assert len(list((study / "runs").iterdir())) == 16  # four of them without language directions
+    # A file of before a setting existed counts as one with its default.
+    old = study / "runs" / f"{file_name(Settings(steps=3), 'Hybrid', 1)}.json"
+    content = json.loads(old.read_bytes())
+    del content["token_learning_rate"]
+    old.write_text(json.dumps(content))
+    written = {path: path.stat().st_mtime_ns for path in (study / "runs").iterdir()}
+    call("run", *shared, *variants, "--seeds", "1", "2", "--steps", "3", *tasks)
+    assert written == {path: path.stat().st_mtime_ns for path in (study / "runs").iterdir()}
     other = [script, "run", *shared, *variants, "--seeds", "1", "--steps", "3", "--scale", "9"]
     refused = forking.run(other, environment)
     assert refused.returncode == 1
     assert "scale 20.0: give these settings, or another --output" in refused.stderr
     transformer = ["--encoder", "transformer", "--layers", "1", "--steps", "2"]
+    transformer += ["--token-learning-rate", "0.02"]
+    begun = study / "scratch" / f"{file_name(Settings('transformer', steps=2), 'X-Y', 1)}"
+    begun.mkdir()
+    (begun / "settings.json").write_text(json.dumps({"steps": 2, "layers": 7}))
+    mixed = [script, "run", *shared, *transformer, "--variants", "X-Y", "--seeds", "1"]
+    refused = forking.run(mixed, environment)
+    assert refused.returncode == 1
+    assert "layers 7, " in refused.stderr
+    assert "copies None: give these settings, or another --output" in refused.stderr
+    shutil.rmtree(begun)
     call("run", *shared, *transformer, "--variants", "X-Y", "Hybrid", "--seeds", "1", *tasks)
     assert not any((study / "scratch").iterdir())  # nothing that a finished run went on from
     call("report", "--output", str(study), "--docs", str(docs))
@@ -164,12 +180,15 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         assert text in page
     _, of_transformer = page.split("## The transformer encoder, 2 steps")
     assert ", 1 layer, 8 dimensions" in of_transformer
+    assert "learning rate 0.01 (0.02 for token vectors)" in of_transformer
     assert "| Mono mAP | X-Y |" in of_transformer
     assert values["Hybrid"] != pytest.approx(values["Hybrid, LIR"], abs=1e-4)
     assert "| Mono mAP | Hybrid, LIR |" in page
     for name in ("static-3-methods.svg", "static-3-sweep.svg"):
         assert "<svg" in (docs / "results" / name).read_text()
         assert f"results/{name}" in page
+    summary["settings"].pop("token_learning_rate")
+    (docs / "results" / "static-3.json").write_text(json.dumps(summary))
     # Runs of another day add to what is there, and the page can be made of the summaries alone.
     for pattern in ("*alpha-0.3*", "*X-X-mono-2*", "*4-languages-2*"):
         for path in (study / "runs").glob(pattern):
