@@ -414,7 +414,7 @@ def test_the_trained_languages_alone_make_the_distance_of_nine(
 ) -> None:
     """By hand: Greek queries and passages do not count, and chance follows what is left."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    from study_training import nine_language_distance
+    from study_evaluation import nine_language_distance
 
     source = RankSource("local/x", "1", "XQuADRetrievalMulti", "test", "multi", "1")
     file = RankFile(tmp_path / "x.parquet", source)
