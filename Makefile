@@ -41,7 +41,7 @@ lint: $(STAMP)  ## ruff: style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)  ## mypy --strict over both packages
+types: $(STAMP)  ## mypy --strict over both packages and the examples
 	$(BIN)/mypy
 
 clean:  ## remove .venv and everything that was built

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-NINE: Final = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
+NINE: Final[tuple[str, ...]] = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
 """The languages that are trained on; Greek and Vietnamese never are."""
 
 SETS: Final = {"XQuAD": "XQuAD-R", "MLQA": "MLQA-R", "STHybridDemo": "the demo's set"}
