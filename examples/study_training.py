@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from datasets import Dataset
@@ -24,6 +24,7 @@ import st_hybrid
 from st_hybrid.parallel import PROMPTS
 from st_hybrid.sparse_adam import RowSparseAdam
 from st_hybrid.static import build_static_encoder, without_dropout
+from st_hybrid.training_output import last_checkpoint
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -75,33 +76,6 @@ class Clock(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         return {"args": {}, "attributes": {"seconds": self.seconds}}
-
-
-class Checkpoint(NamedTuple):
-    """Where a run can go on from.
-
-    Attributes:
-        step: Its last step.
-        path: Its folder.
-        seconds: The run's seconds till then.
-    """
-
-    step: int
-    path: Path
-    seconds: float
-
-
-def last_checkpoint(scratch: Path) -> Checkpoint | None:
-    """A run's latest checkpoint that was written to its end: the trainer's state comes last."""
-    found = []
-    for path in scratch.glob("checkpoint-*/trainer_state.json"):
-        try:
-            state = read_json(path, "global_step", "stateful_callbacks")
-        except ValueError:
-            continue
-        clock = state["stateful_callbacks"][Clock.__name__]
-        found.append(Checkpoint(state["global_step"], path.parent, clock["attributes"]["seconds"]))
-    return max(found, default=None)
 
 
 def rows_of(variant: Variant, *, copies: bool) -> str:
@@ -175,11 +149,10 @@ def train(
     static = settings.encoder == "static"
     steps = round(settings.steps / variant.batch_factor)
     if begun := last_checkpoint(scratch):
-        clock.earlier = begun.seconds
-        if begun.step == steps:  # the trainer would take one more step
-            return SentenceTransformer(
-                str(begun.path), device=settings.device, trust_remote_code=True
-            )
+        state = read_json(begun / "trainer_state.json", "global_step", "stateful_callbacks")
+        clock.earlier = state["stateful_callbacks"][Clock.__name__]["attributes"]["seconds"]
+        if state["global_step"] == steps:  # the trainer would take one more step
+            return SentenceTransformer(str(begun), device=settings.device, trust_remote_code=True)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(scratch),
         max_steps=steps,
@@ -225,7 +198,7 @@ def train(
         optimizers=(optimizer, None),
         callbacks=[clock],
     )
-    trainer.train(resume_from_checkpoint=str(begun.path) if begun else None)
+    trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     return without_dropout(model).to(settings.device) if static else model
 
 

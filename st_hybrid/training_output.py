@@ -20,7 +20,15 @@ from st_hybrid.writing import write_atomically
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["CHECKPOINTS", "CONFIG_FILE", "MODEL_FOLDER", "TOKENIZER_FILE", "RunFolder", "Start"]
+__all__ = [
+    "CHECKPOINTS",
+    "CONFIG_FILE",
+    "MODEL_FOLDER",
+    "TOKENIZER_FILE",
+    "RunFolder",
+    "Start",
+    "last_checkpoint",
+]
 
 CONFIG_FILE: Final = "train.yaml"
 """The settings of the run, which can be run again."""
@@ -100,7 +108,8 @@ class RunFolder:
             self._compare(config)
             if MODEL_FOLDER in there:
                 return Start(done=True)
-            return Start(self._last_checkpoint())
+            checkpoint = last_checkpoint(self.path / CHECKPOINTS)
+            return Start(None if checkpoint is None else str(checkpoint))
         self._check_inputs(config)
         return Start(replace=True)
 
@@ -177,15 +186,6 @@ class RunFolder:
                 "or begin anew with --overwrite"
             )
 
-    def _last_checkpoint(self) -> str | None:
-        """The last checkpoint that was written to its end."""
-        found = sorted((self.path / CHECKPOINTS).glob("checkpoint-*"), key=_step, reverse=True)
-        for checkpoint in found:
-            if _is_complete(checkpoint):
-                return str(checkpoint)
-            logger.warning("%s is not complete: an earlier one is used", checkpoint)
-        return None
-
     def _check_inputs(self, config: TrainingConfig) -> None:
         """What the run reads must not lie where it makes room."""
         evaluated = config.evaluation.data if config.evaluation else ()
@@ -198,6 +198,22 @@ class RunFolder:
                     raise FileExistsError(
                         f"{source} lies where the output {self.path} is written: name another"
                     )
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint of the host's trainer that was written to its end.
+
+    Args:
+        folder: The trainer's ``output_dir``.
+
+    Returns:
+        Its folder; None where there is none.
+    """
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+        if _is_complete(checkpoint):
+            return checkpoint
+        logger.warning("%s is not complete: an earlier one is used", checkpoint)
+    return None
 
 
 def _step(checkpoint: Path) -> int:
