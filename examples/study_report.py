@@ -175,8 +175,10 @@ def tuning_table(tuning: Sequence[Mapping[str, Any]]) -> str:
     """The settings that were tried, by their scores on pairs held out of training."""
     names = ["steps", "batch_size", "dimensions", "dropout", "learning_rate", "scale"]
     tuning = [complete(run) for run in tuning]
+    tokens = ""
     if any(run["token_learning_rate"] for run in tuning):
         names.insert(5, "token_learning_rate")
+        tokens = " Token vectors' learning rate: 0 is that of the rest."
     scores = ("mono_map", "cross_map", "multi_map")
     head = ["", *(x.replace("_", " ") for x in names), "copies"]
     lines = [row([*head, "Mono mAP", "Cross mAP", "Multi mAP", "mean"])]
@@ -189,6 +191,7 @@ def tuning_table(tuning: Sequence[Mapping[str, Any]]) -> str:
     note = (
         "mAP of questions held out of training, in the nine languages, one seed. Copies: whether "
         "parallel sentences give monolingual rows too, in which query and passage are one text."
+        + tokens
     )
     return "\n".join([*lines, "", note]) + "\n"
 

@@ -43,6 +43,9 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "--dimensions 256 --batch-size 256 --dropout 0 --steps 100 --vary learning_rate 0.001 0.003": (
         "as above; takes half an hour"
     ),
+    "python examples/study.py tune --data parallel --output study --encoder transformer --layers 2 "
+    "--dimensions 256 --batch-size 256 --dropout 0 --steps 100 --learning-rate 0.001 "
+    "--vary token_learning_rate 0.01": "as above; takes a quarter of an hour",
     "python examples/study.py run --data parallel --output study --encoder transformer --layers 2 "
     "--dimensions 256 --batch-size 256 --dropout 0 --steps 750 --learning-rate 0.001 "
     "--variants X-X-mono X-Y Hybrid --seeds 0 --processes 3": "as above; takes hours",
