@@ -65,7 +65,7 @@ class Settings:
                 raise ValueError(f"{name} {value}: expected {' or '.join(allowed)}")
 
 
-def complete(found: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of a run, with the default of each setting that is younger than the file."""
     return {**asdict(Settings()), **found}
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from study_json import read_json, write_json
 from study_languages import NINE_LANGUAGES
-from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of, complete
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, alpha_of, with_defaults
 from study_plots import draw_methods, draw_sweep
 from study_summary import MARGIN, MEASURES, RESAMPLINGS, merge, read_runs, summarise
 
@@ -153,13 +153,14 @@ def format_summary(name: str, summary: Mapping[str, Any]) -> str:
 
 def format_setup(summary: Mapping[str, Any]) -> str:
     """What was run, on what, and for how long."""
-    s = complete(summary["settings"])
+    s = with_defaults(summary["settings"])
     seconds = np.array([x for seeds in summary["seconds"].values() for x in seeds])
     runs = len(seconds)
     quantiles = np.quantile(seconds, [0, 0.5, 1], axis=0).T
     count = s["layers"] if s["encoder"] == "transformer" else 0
     layers = f"{count} layer{'s' if count > 1 else ''}, " if count else ""
-    tokens = f" ({s['token_learning_rate']} for token vectors)" * bool(s["token_learning_rate"])
+    rate = s["token_learning_rate"]
+    tokens = f" ({rate} for token vectors)" if rate else ""
     trained, evaluated = (f"{x[0]:.0f} to {x[2]:.0f} s (median {x[1]:.0f})" for x in quantiles)
     return (
         f"{runs} results, on {s['machine']}: {s['steps']:,} steps of {s['batch_size']} rows, "
@@ -174,7 +175,7 @@ def format_setup(summary: Mapping[str, Any]) -> str:
 def tuning_table(tuning: Sequence[Mapping[str, Any]]) -> str:
     """The settings that were tried, by their scores on pairs held out of training."""
     names = ["steps", "batch_size", "dimensions", "dropout", "learning_rate", "scale"]
-    tuning = [complete(run) for run in tuning]
+    tuning = [with_defaults(run) for run in tuning]
     tokens = ""
     if any(run["token_learning_rate"] for run in tuning):
         names.insert(5, "token_learning_rate")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from study_json import read_json, write_json
-from study_plan import DEBIASED, NINE, VARIANTS, Settings, Variant, complete, file_name
+from study_plan import DEBIASED, NINE, VARIANTS, Settings, Variant, file_name, with_defaults
 from tqdm import tqdm
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from study_data import Tokens
 
 SETTINGS: Final = tuple(field.name for field in dataclasses.fields(Settings))
+
+TRANSFORMER_LIMIT: Final = 2_000
+"""Texts of a language that a transformer's debiasing is fitted on: more take long to encode."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,26 +72,31 @@ class Run:
         Raises:
             ValueError: If it is one of other settings, or damaged.
         """
-        return self._is_ours(self.path(output))
+        path = self.path(output)
+        return self._is_ours(path, path)
 
     def begin(self, output: Path) -> None:
-        """Note its settings beside what it keeps.
+        """Note its settings beside the checkpoints that it may go on from.
 
         Raises:
             ValueError: If what is there is of other settings.
         """
-        path = self.scratch(output) / "settings.json"
-        if not self._is_ours(path):
+        if self.settings.encoder == "static":  # has no checkpoints
+            return
+        folder = self.scratch(output)
+        path = folder / "settings.json"
+        if not self._is_ours(path, folder):
             write_json(path, {**dataclasses.asdict(self.settings), "copies": self.copies})
 
-    def _is_ours(self, path: Path) -> bool:
+    def _is_ours(self, path: Path, belongings: Path) -> bool:
         if not path.exists():
             return False
-        found = complete(read_json(path))
+        found = with_defaults(read_json(path))
         wanted = {**dataclasses.asdict(self.settings), "copies": self.copies}
         if other := [f"{x} {found.get(x)}" for x in wanted if found.get(x) != wanted[x]]:
             raise ValueError(
-                f"{path} was made with {', '.join(other)}: give these settings, or another --output"
+                f"{path} was made with {', '.join(other)}: give these settings or another "
+                f"--output, or delete {belongings}"
             )
         return True
 
@@ -144,7 +152,7 @@ def evaluate_all(
         if label != run.name:
             if texts is None:
                 data = load_parallel_data(options.data / "qa", options.data / "bitext")
-                limit = LIMIT if run.settings.encoder == "static" else LIMIT // 5  # slow to encode
+                limit = LIMIT if run.settings.encoder == "static" else TRANSFORMER_LIMIT
                 texts = monolingual_texts(data, limit=limit)
             evaluated = debiased(model, DEBIASED[label][1], texts)
         start = time.perf_counter()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from study_json import read_json
 from study_languages import rank_file, scores_within
-from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs, complete
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs, with_defaults
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
 from st_hybrid.statistics import ClusterSums, confidence_interval, correct, randomisation_test
@@ -140,7 +140,7 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     Raises:
         ValueError: If the settings differ.
     """
-    if complete(earlier["settings"]) != complete(later["settings"]):
+    if with_defaults(earlier["settings"]) != with_defaults(later["settings"]):
         raise ValueError(
             f"the summaries have the settings {earlier['settings']} and {later['settings']}: give "
             "the runs another docs folder, or take the earlier summary away"

@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from study_data import Tokens, load_tokenizer
 from study_json import read_json
 from study_plan import Settings, Variant
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 import st_hybrid
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 LENGTH_BLOCK: Final = 32
-SAVE_STEPS: Final = 25
-"""Steps of a transformer from one checkpoint to the next: some minutes on a CPU."""
+SAVE_SECONDS: Final = 120.0
+"""From one checkpoint of a transformer to the next."""
 
 
 class ByLength(Transformer):
@@ -62,11 +62,19 @@ class ByLength(Transformer):
 
 
 class Clock(TrainerCallback, ExportableState):
-    """The seconds of a run over all its sessions; each checkpoint has them so far."""
+    """Asks for checkpoints by the time; each has the seconds of the run over all its sessions."""
 
     def __init__(self) -> None:
-        self.begun = time.perf_counter()
+        self.begun = self.saved = time.perf_counter()
         self.earlier = 0.0
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Ask for a checkpoint where there is one to keep and the last is some time ago."""
+        now = time.perf_counter()
+        if args.save_strategy == "steps" and now - self.saved >= SAVE_SECONDS:
+            control.should_save, self.saved = True, now
 
     @property
     def seconds(self) -> float:
@@ -148,11 +156,13 @@ def train(
     """
     static = settings.encoder == "static"
     steps = round(settings.steps / variant.batch_factor)
-    if begun := last_checkpoint(scratch):
-        state = read_json(begun / "trainer_state.json", "global_step", "stateful_callbacks")
+    if checkpoint := last_checkpoint(scratch):
+        state = read_json(checkpoint / "trainer_state.json", "global_step", "stateful_callbacks")
         clock.earlier = state["stateful_callbacks"][Clock.__name__]["attributes"]["seconds"]
         if state["global_step"] == steps:  # the trainer would take one more step
-            return SentenceTransformer(str(begun), device=settings.device, trust_remote_code=True)
+            return SentenceTransformer(
+                str(checkpoint), device=settings.device, trust_remote_code=True
+            )
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(scratch),
         max_steps=steps,
@@ -166,7 +176,7 @@ def train(
         warmup_steps=0 if static else steps // 10,
         prompts=st_hybrid.column_prompts(dataset.column_names, model.prompts),
         save_strategy="no" if static else "steps",
-        save_steps=SAVE_STEPS,
+        save_steps=steps,  # and whenever the clock says
         save_total_limit=1,
         logging_strategy="no",
         report_to="none",
@@ -198,7 +208,7 @@ def train(
         optimizers=(optimizer, None),
         callbacks=[clock],
     )
-    trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return without_dropout(model).to(settings.device) if static else model
 
 

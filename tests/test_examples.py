@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from st_hybrid.parallel import load_parallel_dataset
 from st_hybrid.rank_files import RankSource, SubsetRanks
@@ -122,7 +123,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     other = [script, "run", *shared, *variants, "--seeds", "1", "--steps", "3", "--scale", "9"]
     refused = forking.run(other, environment)
     assert refused.returncode == 1
-    assert "scale 20.0: give these settings, or another --output" in refused.stderr
+    assert "scale 20.0: give these settings or another --output" in refused.stderr
     transformer = ["--encoder", "transformer", "--layers", "1", "--steps", "2"]
     transformer += ["--token-learning-rate", "0.02"]
     begun = study / "scratch" / f"{file_name(Settings('transformer', steps=2), 'X-Y', 1)}"
@@ -132,7 +133,8 @@ def test_the_study_tunes_runs_goes_on_and_reports(
     refused = forking.run(mixed, environment)
     assert refused.returncode == 1
     assert "layers 7, " in refused.stderr
-    assert "copies None: give these settings, or another --output" in refused.stderr
+    assert "copies None: give these settings or another --output" in refused.stderr
+    assert refused.stderr.endswith(f", or delete {begun}\n")
     shutil.rmtree(begun)
     call("run", *shared, *transformer, "--variants", "X-Y", "Hybrid", "--seeds", "1", *tasks)
     assert not any((study / "scratch").iterdir())  # nothing that a finished run went on from
@@ -298,7 +300,7 @@ def test_a_transformer_goes_on_where_its_training_stopped(
     from study_data import prepare
     from study_plan import VARIANTS
 
-    monkeypatch.setattr(study_training, "SAVE_STEPS", 2)
+    monkeypatch.setattr(study_training, "SAVE_SECONDS", 0.0)
     write_tables(tmp_path / "data", rows=120)
     prepare(tmp_path / "data", tmp_path, {"rows"}, 200, 1000)
     rows = load_parallel_dataset(tmp_path / "rows")
@@ -335,19 +337,17 @@ def test_a_transformer_goes_on_where_its_training_stopped(
 
     whole, _ = train("whole")
     once, losses[:] = list(losses), []
-    stops.append(3)  # the third step ends, the fourth does not: its checkpoint is of step 2
+    stops.append(3)  # the third step ends, the fourth does not
     with pytest.raises(KeyboardInterrupt):
         train("parts")
     broken = tmp_path / "parts" / "checkpoint-4"  # killed while it was written
     broken.mkdir()
     (broken / "trainer_state.json").write_text('{"global')
-    losses.pop()  # it is taken again
     stops[:] = [5]
     with pytest.raises(KeyboardInterrupt):
         train("parts")
-    losses.pop()
     stops.clear()
-    state = tmp_path / "parts" / "checkpoint-4" / "trainer_state.json"
+    state = tmp_path / "parts" / "checkpoint-5" / "trainer_state.json"
     content = json.loads(state.read_bytes())
     content["stateful_callbacks"]["Clock"]["attributes"]["seconds"] += 1000
     state.write_text(json.dumps(content))
@@ -362,6 +362,24 @@ def test_a_transformer_goes_on_where_its_training_stopped(
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
         assert torch.equal(value, again[name]), name
+
+
+def test_checkpoints_are_asked_for_by_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every so many steps, which take seconds on a CPU and milliseconds on an accelerator."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_training import SAVE_SECONDS, Clock
+
+    asked = []
+    for strategy, passed in (("steps", 0.0), ("steps", SAVE_SECONDS), ("no", SAVE_SECONDS)):
+        clock, control = Clock(), TrainerControl()
+        clock.saved -= passed
+        arguments = TrainingArguments(save_strategy=strategy)
+        clock.on_step_end(arguments, TrainerState(), control)
+        asked.append(control.should_save)
+        control.should_save = False
+        clock.on_step_end(arguments, TrainerState(), control)
+        assert not control.should_save  # the last is not long ago
+    assert asked == [False, True, False]
 
 
 def test_means_are_over_the_subsets_of_trained_languages(
