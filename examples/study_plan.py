@@ -55,14 +55,20 @@ class Settings:
     token_learning_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the names.
+        """Check the names, and what only a transformer has.
 
         Raises:
-            ValueError: If the encoder or the device is another.
+            ValueError: If the encoder or the device is another, or if a static encoder is given a
+                learning rate for token vectors.
         """
         for name, allowed in (("encoder", ENCODERS), ("device", DEVICES)):
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"{name} {value}: expected {' or '.join(allowed)}")
+        if self.encoder == "static" and self.token_learning_rate:
+            raise ValueError(
+                f"token_learning_rate {self.token_learning_rate}: expected 0 for a static encoder, "
+                "which is token vectors alone: set learning_rate"
+            )
 
 
 def with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:

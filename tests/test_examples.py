@@ -209,6 +209,7 @@ def test_the_study_tunes_runs_goes_on_and_reports(
         (["tune", "--vary", "steps", "abc"], "--vary steps abc: expected int values"),
         (["run"], "no such file or folder"),
         (["run", "--encoder", "transfomer"], "encoder transfomer: expected static or transformer"),
+        (["run", "--token-learning-rate", "0.1"], "expected 0 for a static encoder"),
         (["tune", "--vary", "device", "gpu"], "device gpu: expected cpu or cuda"),
         (["report", "--docs", "docs"], "broken.json' is damaged (Unterminated string"),
     ],
