@@ -365,6 +365,39 @@ def test_a_transformer_goes_on_where_its_training_stopped(
         assert torch.equal(value, again[name]), name
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.01])
+def test_token_vectors_have_a_learning_rate_of_their_own(
+    rate: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With next to none for the rest they alone move; without one of theirs they are the rest."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import study_training
+    from study_data import prepare
+    from study_plan import VARIANTS
+
+    write_tables(tmp_path / "data", rows=120)
+    prepare(tmp_path / "data", tmp_path, {"rows"}, 200, 1000)
+    rows = load_parallel_dataset(tmp_path / "rows")
+    settings = study_training.Settings(
+        encoder="transformer",
+        steps=3,
+        batch_size=8,
+        layers=1,
+        dimensions=32,
+        dropout=0.0,
+        learning_rate=1e-8,
+        token_learning_rate=rate,
+    )
+    model = study_training.untrained(settings, tmp_path, 0, None)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    clock = study_training.Clock()
+    study_training.train(model, rows, VARIANTS["X-Y"], settings, tmp_path / "scratch", 0, clock)
+    moved = {x: float((v - before[x]).abs().max()) for x, v in model.state_dict().items()}
+    (tokens,) = (x for x in moved if x.endswith("word_embeddings.weight"))
+    assert 0.005 < moved.pop(tokens) < 0.05 if rate else moved[tokens] < 1e-6
+    assert max(moved.values()) < 1e-6
+
+
 def test_checkpoints_are_asked_for_by_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not every so many steps, which take seconds on a CPU and milliseconds on an accelerator."""
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
