@@ -8,7 +8,8 @@ and these seeds; about other seeds there is Student's interval of the seeds' dif
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from study_json import read_json
 from study_languages import rank_file, scores_within
-from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs, with_defaults
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs, Settings, with_defaults
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
 from st_hybrid.statistics import ClusterSums, confidence_interval, correct, randomisation_test
@@ -85,9 +86,31 @@ def read_runs(output: Path) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
 
 def read_tuning(output: Path) -> list[dict[str, Any]]:
     """The settings that were tried, with their scores on the pairs held out."""
-    found = [read_json(x) for x in sorted((output / "tuning").glob("*.json"))]
+    return join_tuning([], [read_json(x) for x in (output / "tuning").glob("*.json")])
+
+
+def join_tuning(
+    earlier: Sequence[dict[str, Any]], later: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """All settings that were tried, by method and number of steps.
+
+    Args:
+        earlier: Some trials.
+        later: Others; where both hold one of the same settings, this one is taken.
+
+    Returns:
+        Each once, in an order that does not depend on who tried what when.
+    """
+    settings = [field.name for field in fields(Settings)]
     order = {name: place for place, name in enumerate(METHODS)}
-    return sorted(found, key=lambda run: (order.get(run["variant"], len(order)), run["steps"]))
+
+    def key(run: Mapping[str, Any]) -> tuple[Any, ...]:
+        values = with_defaults(run)
+        place = order.get(run["variant"], len(order))
+        rest = (run["variant"], run["seed"], run["copies"], *(values[x] for x in settings))
+        return (place, run["steps"], *rest)
+
+    return [run for _, run in sorted({key(run): run for run in (*earlier, *later)}.items())]
 
 
 def summarise(output: Path, runs: Runs) -> dict[str, Any]:
@@ -159,7 +182,7 @@ def merge(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any
     parts = [summary["comparisons"] for summary in (earlier, later)]
     return {
         **later,
-        "tuning": later["tuning"] or earlier["tuning"],
+        "tuning": join_tuning(earlier["tuning"], later["tuning"]),
         **{key: both(earlier[key], later[key]) for key in ("seeds", "seconds")},
         **{
             key: {

@@ -41,6 +41,21 @@ def test_long_runs_come_first_and_choices_once(
     ]
 
 
+def test_a_merged_summary_has_what_either_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trial once, in the same order whoever made it first; the later one of two alike."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    from study_summary import merge
+
+    summary = json.loads((RESULTS / "static-4000.json").read_bytes())
+    tuning = summary["tuning"]
+    odd, even = ({**summary, "tuning": tuning[start::2]} for start in (1, 0))
+    assert merge(odd, even)["tuning"] == merge(even, odd)["tuning"] == tuning
+    assert merge(summary, {**summary, "tuning": []})["tuning"] == tuning
+    # The first is of before this setting, which this one has by default.
+    again = {**tuning[0], "token_learning_rate": 0.0, "scores": {}}
+    assert merge(summary, {**summary, "tuning": [again]})["tuning"] == [again, *tuning[1:]]
+
+
 def test_the_summaries_hold_whole_runs() -> None:
     """Each variant has as many values as seeds, and comparisons agree with the values."""
     paths = sorted(RESULTS.glob("*.json"))
