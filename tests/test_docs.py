@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     ),
     "python examples/study.py tune --data parallel --output study --vary dropout 0 0.1 0.3 "
     "--steps 1000": "test_examples.py runs it on small data",
+    "python examples/study.py tune --data parallel --output study --vary steps 50 100 200 500 1000 "
+    "2500 4000 --variants X-X-mono X-Y Hybrid": "as above; takes an hour",
     "python examples/study.py run --data parallel --output study --experiment methods "
     "--steps 4000": "as above; takes hours",
     "python examples/study.py run --data parallel --output study --experiment methods": (
@@ -49,6 +51,11 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "python examples/study.py run --data parallel --output study --encoder transformer --layers 2 "
     "--dimensions 256 --batch-size 256 --dropout 0 --steps 750 --learning-rate 0.001 "
     "--variants X-X-mono X-Y Hybrid --seeds 0 --processes 3": "as above; takes hours",
+    "python examples/study.py run --data parallel --output study --encoder transformer --layers 2 "
+    "--dimensions 256 --batch-size 256 --dropout 0 --steps 1600 --learning-rate 0.001 "
+    "--token-learning-rate 0.01 --variants X-X-mono X-Y Hybrid --seeds 0 --processes 3": (
+        "as above; takes hours"
+    ),
     "python examples/study.py report --output study --docs docs": "as above",
     "mteb run -m mteb/baseline-random-encoder -t XQuADRetrievalCross": "test_wheel.py runs it",
     "python -m mteb_tasks run -m mteb/baseline-random-encoder -t XQuADRetrievalMono -l eng": (
