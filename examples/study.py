@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from study_plan import EXPERIMENTS, METHODS, TASKS, VARIANTS, Settings
-from study_runs import SETTINGS, Run, execute_all, rows_wanted
+from study_plan import EXPERIMENTS, METHODS, SETTINGS, TASKS, VARIANTS, Settings
+from study_runs import Run, execute_all, rows_wanted
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

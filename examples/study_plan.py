@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, get_args
 
 NINE: Final[tuple[str, ...]] = ("ar", "zh", "en", "de", "hi", "ru", "es", "th", "tr")
@@ -69,6 +69,9 @@ class Settings:
                 f"token_learning_rate {self.token_learning_rate}: expected 0 for a static encoder, "
                 "which is token vectors alone: set learning_rate"
             )
+
+
+SETTINGS: Final = tuple(field.name for field in fields(Settings))
 
 
 def with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,14 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from study_json import read_json, write_json
-from study_plan import DEBIASED, NINE, VARIANTS, Settings, Variant, file_name, with_defaults
+from study_plan import (
+    DEBIASED,
+    NINE,
+    SETTINGS,
+    VARIANTS,
+    Settings,
+    Variant,
+    file_name,
+    with_defaults,
+)
 from tqdm import tqdm
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from study_data import Tokens
-
-SETTINGS: Final = tuple(field.name for field in dataclasses.fields(Settings))
 
 TRANSFORMER_LIMIT: Final = 2_000
 """Texts of a language that a transformer's debiasing is fitted on: more take long to encode."""

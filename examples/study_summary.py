@@ -9,7 +9,6 @@ and these seeds; about other seeds there is Student's interval of the seeds' dif
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from study_json import read_json
 from study_languages import rank_file, scores_within
-from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SWEEP, Runs, Settings, with_defaults
+from study_plan import ABLATIONS, DEBIASED, METHODS, SETS, SETTINGS, SWEEP, Runs, with_defaults
 
 from st_hybrid.rank_files import find_rank_files, read_ranks
 from st_hybrid.statistics import ClusterSums, confidence_interval, correct, randomisation_test
@@ -101,14 +100,11 @@ def join_tuning(
     Returns:
         Each once, in an order that does not depend on who tried what when.
     """
-    settings = [field.name for field in fields(Settings)]
     order = {name: place for place, name in enumerate(METHODS)}
 
     def key(run: Mapping[str, Any]) -> tuple[Any, ...]:
-        values = with_defaults(run)
-        place = order.get(run["variant"], len(order))
-        rest = (run["variant"], run["seed"], run["copies"], *(values[x] for x in settings))
-        return (place, run["steps"], *rest)
+        place, values = order.get(run["variant"], len(order)), with_defaults(run)
+        return place, run["variant"], *(values[x] for x in SETTINGS), run["copies"], run["seed"]
 
     return [run for _, run in sorted({key(run): run for run in (*earlier, *later)}.items())]
 
