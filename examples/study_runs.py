@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
 import gc
 import os
 import shutil
@@ -82,18 +83,32 @@ class Run:
         path = self.path(output)
         return self._is_ours(path, path)
 
-    def begin(self, output: Path) -> None:
-        """Note its settings beside the checkpoints that it may go on from.
+    def begin(self, output: Path) -> list[int]:
+        """Take the checkpoints that it may go on from, and note its settings beside them.
+
+        Returns:
+            File descriptors: while this process or one forked from it has them open, the
+            checkpoints are no other's. None for a static encoder, which has no checkpoints.
 
         Raises:
-            ValueError: If what is there is of other settings.
+            ValueError: If what is there is of other settings, or in use.
         """
-        if self.settings.encoder == "static":  # has no checkpoints
-            return
+        if self.settings.encoder == "static":
+            return []
         folder = self.scratch(output)
         path = folder / "settings.json"
         if not self._is_ours(path, folder):
             write_json(path, {**dataclasses.asdict(self.settings), "copies": self.copies})
+        held = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            raise ValueError(
+                f"{folder} is in use by another process: wait for its end, or stop it and what it "
+                "has started"
+            ) from None
+        return [held]
 
     def _is_ours(self, path: Path, belongings: Path) -> bool:
         if not path.exists():
@@ -187,8 +202,7 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
     missing = [run for run in runs if not run.is_done(options.output)]
     if not missing:
         return 0
-    for run in missing:
-        run.begin(options.output)
+    held = [descriptor for run in missing for descriptor in run.begin(options.output)]
     import torch
     from study_data import load_tokens
 
@@ -223,6 +237,8 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
                 failed += _collect(going, bar)
         while going:
             failed += _collect(going, bar)
+    for descriptor in held:
+        os.close(descriptor)
     return failed
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -130,6 +132,24 @@ def test_a_transformer_goes_on_where_its_training_stopped(
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
         assert torch.equal(value, again[name]), name
+
+
+@pytest.mark.usefixtures("study_training")
+def test_checkpoints_are_one_process_s_until_all_it_started_has_ended(tmp_path: Path) -> None:
+    """Two would save over each other; what outlives the first may well be its training."""
+    from study_plan import Settings
+    from study_runs import Run
+
+    run = Run("X-Y", 0, Settings("transformer"), ("XQuADRetrievalMono",))
+    (held,) = run.begin(tmp_path)
+    left = subprocess.Popen(["sleep", "60"], pass_fds=[held])
+    os.close(held)
+    with pytest.raises(ValueError, match=r"transformer-2000-X-Y-0 is in use by another process"):
+        run.begin(tmp_path)
+    left.kill()
+    left.wait()
+    os.close(*run.begin(tmp_path))
+    assert not Run("X-Y", 0, Settings("static"), ()).begin(tmp_path)  # keeps none
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01])
