@@ -230,6 +230,22 @@ def test_tokens_of_all_kinds_of_models() -> None:
         tokens_of({"sentence_embedding": torch.zeros(2, 3)})
 
 
+class WithoutTokens(torch.nn.Module):
+    """A last module that hands on nothing but embeddings."""
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Only what encoding needs."""
+        return {"sentence_embedding": features["sentence_embedding"]}
+
+
+def test_a_model_that_hands_no_tokens_on_is_refused_when_it_is_fitted() -> None:
+    """It still encodes; naming the language in each call would not help the fit."""
+    model = SentenceTransformer(modules=[*planted_model(), WithoutTokens()], device="cpu")
+    assert model.encode(["a"]).shape[0] == 1
+    with pytest.raises(ValueError, match="expected one whose modules pass 'input_ids' on"):
+        fit_debiasing(model, TEXTS)
+
+
 def test_languages_are_told_by_tokens() -> None:
     """All of them, on texts that were not fitted on, however little embeddings say of it."""
     fit = fit_debiasing(planted_model(1e-3), TEXTS, held_out=3)

@@ -9,9 +9,10 @@ Functions of one value a query give NaN where a query says nothing (such as rank
 relevant passage); :func:`macro_mean` leaves those out, :func:`count_values` counts what is left.
 The headline is the macro mean: over the queries of each language, then over the languages.
 
-Tied passages count as they would on average over every order of the tied ones: to break ties by
-passage id would favour whichever language has the greater ids. So a rank is the middle of its tied
-group, and a passage that ties across a cutoff is within it in part.
+A tied passage has the mean of its ranks over every order of the tied ones: to break ties by passage
+id would favour whichever language has the greater ids. So a rank is the middle of its tied group,
+answers that tie with each other are 0 ranks apart, and a passage that ties across a cutoff is in it
+in part.
 """
 
 from __future__ import annotations

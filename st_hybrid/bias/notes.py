@@ -72,8 +72,8 @@ def describe_runs(studies: Mapping[str, Study], options: Options) -> list[str]:
         if options.query_languages is not None
         else "Means are over all queries, as their languages are not known.",
         f"The pool has {pool_size:,} passages: {pool}.",
-        "Ties count as on average over every order of the tied passages; in mAP, nDCG and R they "
-        "are broken by id, as trec_eval does.",
+        "Ties have the middle rank of their group, so that answers which tie with each other are 0 "
+        "ranks apart; in mAP, nDCG and R they are broken by id, as trec_eval does.",
     ]
     for name, study in studies.items():
         notes += [f"{name}: {note}" for note in _particulars(study, options.k)]

@@ -90,7 +90,14 @@ def read_tokens(model: SentenceTransformer) -> Iterator[list[Tokens]]:
     found: list[Tokens] = []
 
     def hook(module: object, arguments: object, features: Mapping[str, Any]) -> None:
-        found.append(Tokens(*(x.cpu() for x in tokens_of(features))))
+        try:
+            tokens = tokens_of(features)
+        except ValueError as error:
+            raise ValueError(
+                "the model hands no token ids on, by which its texts' languages could be told: "
+                "expected one whose modules pass 'input_ids' on"
+            ) from error
+        found.append(Tokens(*(x.cpu() for x in tokens)))
 
     handle = model.register_forward_hook(hook)
     try:

@@ -90,8 +90,8 @@ def _from_config(path: Path) -> SeenLanguages:
     config = read_config(read_settings(path), str(path))
     if config.languages is None:
         raise ValueError(
-            f"seen-from: {path} names no languages, so that all of the data were trained on; give "
-            "them by --seen"
+            f"seen-from: {path} names no languages, so that those of the data were trained on, "
+            "less any held out; give them by --seen"
         )
     found = _varieties(config.languages, "seen-from")
     return SeenLanguages(found, f"settings {path.name}", config.static is not None)
