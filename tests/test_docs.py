@@ -52,6 +52,9 @@ COMMANDS: Final[Mapping[str, str | None]] = {
     "--dimensions 256 --batch-size 256 --dropout 0 --steps 750 --learning-rate 0.001 "
     "--variants X-X-mono X-Y Hybrid --seeds 0 --processes 3": "as above; takes hours",
     "python examples/study.py run --data parallel --output study --encoder transformer --layers 2 "
+    "--dimensions 256 --batch-size 256 --dropout 0 --steps 250 --learning-rate 0.001 "
+    "--token-learning-rate 0.01 --seeds 0": "as above; takes hours",
+    "python examples/study.py run --data parallel --output study --encoder transformer --layers 2 "
     "--dimensions 256 --batch-size 256 --dropout 0 --steps 1600 --learning-rate 0.001 "
     "--token-learning-rate 0.01 --variants X-X-mono X-Y Hybrid --seeds 0 --processes 3": (
         "as above; takes hours"
