@@ -26,8 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "Python's venv module is missing (Debian and Ubuntu: install python3-venv)." >&2; \
 	  rm -rf $(VENV); exit 1; }
-	@# Not compiled now: Python compiles a module when it is first imported, and most never are.
-	$(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e '.[test,lint]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	@touch $@
 
 demo: $(STAMP)  ## train three tiny encoders, evaluate them and write a leaderboard to demo-results/
