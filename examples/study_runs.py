@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import fcntl
 import gc
 import os
 import shutil
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from filelock import FileLock, Timeout
 from study_json import read_json, write_json
 from study_plan import (
     DEBIASED,
@@ -83,32 +84,44 @@ class Run:
         path = self.path(output)
         return self._is_ours(path, path)
 
-    def begin(self, output: Path) -> list[int]:
-        """Take the checkpoints that it may go on from, and note its settings beside them.
+    @contextmanager
+    def checkpoints(self, output: Path) -> Iterator[None]:
+        """Keep other processes from the checkpoints that it may go on from.
 
-        Returns:
-            File descriptors: while this process or one forked from it has them open, the
-            checkpoints are no other's. None for a static encoder, which has no checkpoints.
+        Raises:
+            ValueError: If another process has them.
+        """
+        if self.settings.encoder == "static":  # has no checkpoints
+            yield
+            return
+        folder = self.scratch(output)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"{folder} is in use by another process: wait for its end, or stop it and what it "
+                "has started"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, output: Path) -> None:
+        """Note its settings beside the checkpoints that it may go on from.
 
         Raises:
             ValueError: If what is there is of other settings, or in use.
         """
         if self.settings.encoder == "static":
-            return []
+            return
         folder = self.scratch(output)
         path = folder / "settings.json"
-        if not self._is_ours(path, folder):
-            write_json(path, {**dataclasses.asdict(self.settings), "copies": self.copies})
-        held = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(held)
-            raise ValueError(
-                f"{folder} is in use by another process: wait for its end, or stop it and what it "
-                "has started"
-            ) from None
-        return [held]
+        with self.checkpoints(output):
+            if not self._is_ours(path, folder):
+                write_json(path, {**dataclasses.asdict(self.settings), "copies": self.copies})
 
     def _is_ours(self, path: Path, belongings: Path) -> bool:
         if not path.exists():
@@ -202,7 +215,8 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
     missing = [run for run in runs if not run.is_done(options.output)]
     if not missing:
         return 0
-    held = [descriptor for run in missing for descriptor in run.begin(options.output)]
+    for run in missing:
+        run.begin(options.output)
     import torch
     from study_data import load_tokens
 
@@ -220,7 +234,8 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             try:
-                execute(run, options, tokenised)
+                with run.checkpoints(options.output):
+                    execute(run, options, tokenised)
             except Exception:
                 traceback.print_exc()
                 raise SystemExit(1) from None
@@ -237,8 +252,6 @@ def execute_all(runs: Sequence[Run], options: argparse.Namespace) -> int:
                 failed += _collect(going, bar)
         while going:
             failed += _collect(going, bar)
-    for descriptor in held:
-        os.close(descriptor)
     return failed
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import subprocess
+import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -135,21 +136,30 @@ def test_a_transformer_goes_on_where_its_training_stopped(
 
 
 @pytest.mark.usefixtures("study_training")
-def test_checkpoints_are_one_process_s_until_all_it_started_has_ended(tmp_path: Path) -> None:
-    """Two would save over each other; what outlives the first may well be its training."""
+def test_two_processes_never_share_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would save over each other: who trains has them, until it ends in whatever way."""
+    import study_runs
     from study_plan import Settings
-    from study_runs import Run
 
-    run = Run("X-Y", 0, Settings("transformer"), ("XQuADRetrievalMono",))
-    (held,) = run.begin(tmp_path)
-    left = subprocess.Popen(["sleep", "60"], pass_fds=[held])
-    os.close(held)
-    with pytest.raises(ValueError, match=r"transformer-2000-X-Y-0 is in use by another process"):
-        run.begin(tmp_path)
-    left.kill()
-    left.wait()
-    os.close(*run.begin(tmp_path))
-    assert not Run("X-Y", 0, Settings("static"), ()).begin(tmp_path)  # keeps none
+    run = study_runs.Run("X-Y", 0, Settings("transformer"), ("XQuADRetrievalMono",))
+    in_use = pytest.raises(ValueError, match=r"transformer-2000-X-Y-0 is in use by another process")
+
+    def looks(run: study_runs.Run, options: argparse.Namespace, _: object) -> None:
+        with in_use:
+            run.begin(options.output)
+        (options.output / "looked").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(study_runs, "execute", looks)  # in a process of its own
+    monkeypatch.setattr(study_runs.gc, "freeze", lambda: None)  # hypothesis needs what is tracked
+    options = argparse.Namespace(output=tmp_path, processes=1, threads=1)
+    assert study_runs.execute_all([run], options) == 1
+    assert (tmp_path / "looked").exists()
+    run.begin(tmp_path)
+    with run.checkpoints(tmp_path), in_use:
+        study_runs.execute_all([run], options)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01])
