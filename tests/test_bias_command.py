@@ -263,9 +263,12 @@ def test_other_errors_of_input(tmp_path: Path) -> None:
     run = write_files(tmp_path)
     (tmp_path / "empty").write_text("\n\n")
     (tmp_path / "twice").write_text("a de\n\nb de\na en\n")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(Path(run).read_bytes())[:-20])
     for words, message in (
         (("--run", tmp_path / "empty"), "empty: the file is empty"),
-        (("--run", tmp_path / "none.txt"), "none.txt"),
+        (("--run", tmp_path / "cut.gz"), f"Error: {tmp_path / 'cut.gz'}: "),
+        (("--run", tmp_path / "none.txt"), f"Error: no such file: {tmp_path / 'none.txt'}"),
+        (("--run", run, "--qrels", tmp_path / "none"), f"no such file: {tmp_path / 'none'}"),
         (("--run", run, "--languages", "pattern:("), "is no regular expression"),
         (("--run", run, "--languages", "pattern:-de$"), "has no group"),
         (("--run", run, "--languages", "elsewhere"), "'elsewhere' is no file: expected pattern:"),

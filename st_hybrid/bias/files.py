@@ -107,6 +107,8 @@ def read_columns(path: Path, layouts: Mapping[int, tuple[str, ...]]) -> Columns:
         ValueError: If the file is empty or a line does not fit; the message has path and line.
         OSError: If the file cannot be read.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"no such file: {path}")
     names: tuple[str, ...] | None = None
     tables, first_line = [], 1
     for block in _blocks(path):
@@ -126,15 +128,18 @@ def _blocks(path: Path) -> Iterator[bytes]:
     """The file in pieces that end with a line."""
     rest = b""
     bar = tqdm(desc=f"Reading {path.name}", unit="B", unit_scale=True, delay=2, disable=None)
-    with bar, pa.input_stream(str(path), compression="detect") as file:
-        while block := file.read(_BLOCK):
-            bar.update(len(block))
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                yield rest + block[:cut]
-                rest = block[cut:]
-            else:
-                rest += block
+    try:
+        with bar, pa.input_stream(str(path), compression="detect") as file:
+            while block := file.read(_BLOCK):
+                bar.update(len(block))
+                cut = block.rfind(b"\n") + 1
+                if cut:
+                    yield rest + block[:cut]
+                    rest = block[cut:]
+                else:
+                    rest += block
+    except OSError as error:  # such as a compressed file that is cut short
+        raise OSError(f"{path}: {error}") from error
     if rest:
         yield rest
 
